@@ -1,0 +1,113 @@
+"""A file is whole or absent.
+
+Two ways to get there. `replacing` is for artefacts with one writer: write beside the target, then
+rename over it. `commit` is for artefacts that several workers may make at once: the finished file
+is *linked* to its name, which fails if the name exists, so of any number of writers one wins and
+no reader ever sees half a file. Both flush to the disk before the name appears.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vprcap.errors import InvalidError, MissingError, StorageError
+
+_STORAGE = {errno.ENOSPC: "no space left", errno.EDQUOT: "over quota", errno.EROFS: "read-only"}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what a disk can refuse (full, quota, read-only, not allowed, broken) into one line."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in {*_STORAGE, errno.EACCES, errno.EPERM, errno.EIO}:
+            raise
+        cause = _STORAGE.get(problem.errno, problem.strerror)
+        raise StorageError(
+            f"cannot write {path}: {cause}; what was finished before is kept: "
+            "make room or choose another folder, then run the same command again"
+        ) from problem
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the body ends well it becomes `path`, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            fsync(temporary)
+            os.replace(temporary, path)
+            fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def commit(staged: Path, final: Path) -> bool:
+    """Give `staged` its final name unless the name is taken; say whether it was given.
+
+    `staged` must lie on the same file system and be fully written; it is gone afterwards.
+    Where hard links do not exist, the check and the rename are two steps: then only one worker
+    may write a shard at a time, which the lease sees to.
+    """
+    with storage_errors(final):
+        fsync(staged)
+        try:
+            os.link(staged, final)
+        except FileExistsError:
+            return False
+        except OSError as problem:
+            if problem.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}:
+                raise
+            if final.exists():
+                return False
+            os.replace(staged, final)
+        finally:
+            staged.unlink(missing_ok=True)
+        fsync(final.parent)
+    return True
+
+
+def fsync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Hex SHA-256 of a value's canonical JSON: equal values give equal fingerprints."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write `value` as readable JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return path
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; one line names the file when it is absent or damaged."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"no file {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise InvalidError(f"{path} is not JSON ({problem}); restore it or remove it") from None
