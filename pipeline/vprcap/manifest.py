@@ -1,0 +1,161 @@
+"""The manifest: one row per image of a set, where it was taken and what it is for.
+
+A Parquet file, sorted by image_id. Images stay where they are: `image_id` is the path relative
+to the image root, with forward slashes, and is the key everywhere. What the file's rows cannot
+say (image root, ground-truth rule, whether counts matched) is in its schema metadata.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vprcap.errors import InvalidError, MissingError
+from vprcap.files import replacing
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("role", pa.string()),  # "database", "query", or null: training images have no role
+        ("easting", pa.float64()),  # metres
+        ("northing", pa.float64()),  # metres
+        ("zone", pa.string()),  # UTM zone such as "30U"; null where the source does not say
+        ("heading_deg", pa.float64()),  # compass, 0 <= heading < 360
+        ("place_id", pa.string()),  # images of one place; the class in training
+        ("sequence", pa.string()),  # one drive; what the bootstrap resamples
+        ("condition", pa.string()),
+    ]
+)
+ROLES = ("database", "query")
+_METADATA_KEY = b"vprcap.manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestInfo:
+    """What holds for a whole manifest."""
+
+    image_root: str
+    """Absolute folder that every image_id is relative to."""
+    name: str
+    """What results call this set, e.g. ``pitts30k-test``."""
+    positive_radius_m: float = 25.0
+    partial: str | None = None
+    """Why results on this set are not comparable, e.g. ``1000 of 10000 database images``."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows (MANIFEST_SCHEMA, sorted by image_id) and what holds for all of them."""
+
+    rows: pa.Table
+    info: ManifestInfo
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Image ids in row order."""
+        ids: list[str] = self.rows["image_id"].to_pylist()
+        return ids
+
+    def rows_of(self, role: str) -> np.ndarray:
+        """Row numbers of the images with this role, ascending."""
+        return np.flatnonzero(pc.fill_null(pc.equal(self.rows["role"], role), False).to_numpy())
+
+    def column(self, name: str) -> np.ndarray:
+        """One column as an array in row order; nulls become NaN or None."""
+        values: np.ndarray = self.rows[name].to_numpy()
+        return values
+
+
+def build_manifest(columns: dict[str, pa.Array], info: ManifestInfo) -> Manifest:
+    """Check, complete and sort columns into a manifest.
+
+    Raises:
+        InvalidError: no images, duplicate ids, an id that leaves the root, or an unknown role.
+    """
+    num_rows = len(columns["image_id"])
+    if not num_rows:
+        raise InvalidError(f"no images found for {info.name!r} under {info.image_root}")
+    arrays = [
+        columns[field.name].cast(field.type)
+        if field.name in columns
+        else pa.nulls(num_rows, field.type)
+        for field in MANIFEST_SCHEMA
+    ]
+    rows = pa.table(arrays, schema=MANIFEST_SCHEMA).sort_by("image_id")
+    _check_ids(rows["image_id"])
+    _check_roles(rows["role"])
+    return Manifest(rows, info)
+
+
+def _check_ids(ids: pa.ChunkedArray) -> None:
+    if ids.null_count:
+        raise InvalidError(f"{ids.null_count} rows have no path; fill them in or drop them")
+    values = ids.to_numpy()
+    repeated = np.flatnonzero(values[1:] == values[:-1])
+    if len(repeated):
+        raise InvalidError(
+            f"{len(repeated)} image ids occur twice, first {values[repeated[0]]!r}; "
+            "keep one row for each image"
+        )
+    suspects = pc.filter(
+        ids, pc.match_substring_regex(ids, r"^/|^[A-Za-z]:|\\|(^|/)\.\.(/|$)|\x00")
+    )
+    if len(suspects):
+        raise InvalidError(
+            f"path {suspects[0].as_py()!r} leaves the image root; "
+            "give paths relative to it, with forward slashes"
+        )
+
+
+def _check_roles(roles: pa.ChunkedArray) -> None:
+    unknown = set(pc.unique(roles).to_pylist()) - {*ROLES, None}
+    if unknown:
+        raise InvalidError(
+            f"unknown role {sorted(unknown)[0]!r}; a role is 'database', 'query' or empty"
+        )
+
+
+def write_manifest(manifest: Manifest, path: Path) -> Path:
+    """Write a manifest, whole or not at all."""
+    metadata = {_METADATA_KEY: json.dumps(asdict(manifest.info)).encode()}
+    with replacing(path) as temporary:
+        pq.write_table(
+            manifest.rows.replace_schema_metadata(metadata), temporary, compression="zstd"
+        )
+    return path
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        MissingError: there is no such file.
+        InvalidError: it is not a manifest.
+    """
+    if not path.is_file():
+        raise MissingError(
+            f"no manifest at {path}; write one with `vprcap scan IMAGES --output {path}`"
+        )
+    try:
+        rows = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as problem:
+        raise InvalidError(
+            f"{path} is not a readable manifest ({_first_line(problem)}); scan again"
+        ) from None
+    metadata = (rows.schema.metadata or {}).get(_METADATA_KEY)
+    if metadata is None:
+        raise InvalidError(f"{path} is Parquet but no manifest; write one with `vprcap scan`")
+    return Manifest(rows.replace_schema_metadata(None), ManifestInfo(**json.loads(metadata)))
+
+
+def _first_line(problem: BaseException) -> str:
+    return str(problem).partition("\n")[0].rstrip(".")
+
+
+def image_path(image_root: str | Path, image_id: str) -> Path:
+    """Return where an image lies."""
+    return Path(image_root, *PurePosixPath(image_id).parts)

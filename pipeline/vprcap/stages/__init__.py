@@ -1,0 +1,1 @@
+"""Stages: each turns artefacts on disk into the next one; paths in, a path out."""

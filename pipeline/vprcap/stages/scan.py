@@ -1,0 +1,67 @@
+"""Scan: images on disk -> manifest. Nothing is moved, renamed or changed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from vprcap.errors import InvalidError, MissingError
+from vprcap.layouts.at import read_at
+from vprcap.layouts.folder import image_ids_below
+from vprcap.layouts.table import read_table
+from vprcap.manifest import ManifestInfo, build_manifest, image_path, write_manifest
+from vprcap.recipe import load_recipe, scan_recipe
+
+
+def scan(
+    images: Path,
+    output: Path,
+    *,
+    table: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the manifest of a folder of images.
+
+    With `table`, the table says which images belong to the set. Without one, every image below
+    the folder does, and those with ``@`` names bring their positions with them.
+
+    Args:
+        images: image root.
+        output: manifest to write.
+        table: CSV or Parquet, see `vprcap.layouts.table`.
+        columns: our column name -> the table's, where they differ.
+
+    Raises:
+        MissingError: no such folder or table, or the table names only images that are not there.
+    """
+    if not images.is_dir():
+        raise MissingError(f"no folder {images}; give the folder that holds the images")
+    if table is not None:
+        found = read_table(table, columns or {})
+    elif columns:
+        raise InvalidError("--column renames columns of a table; give --table as well")
+    else:
+        found = _read_folder(images)
+    manifest = build_manifest(found, ManifestInfo(str(images.absolute()), output.stem))
+    if not any(image_path(images, image_id).exists() for image_id in manifest.image_ids):
+        raise MissingError(
+            f"none of the {manifest.rows.num_rows} images of {table or images} is below {images}, "
+            f"first {manifest.image_ids[0]!r}; paths must be relative to that folder"
+        )
+    return write_manifest(manifest, output)
+
+
+def _read_folder(images: Path) -> dict[str, pa.Array]:
+    image_ids = image_ids_below(images)
+    if image_ids and all(image_id.rsplit("/", 1)[-1].startswith("@") for image_id in image_ids):
+        return read_at(images)
+    return {"image_id": pa.array(image_ids, pa.string())}
+
+
+def scan_dataset(
+    dataset: str, root: Path, output: Path, *, split: str | None = None, allow_partial: bool = False
+) -> Path:
+    """Write the manifest of a split of a known dataset, after checking its counts."""
+    recipe = load_recipe(dataset)
+    manifest = scan_recipe(recipe, recipe.split(split), root, allow_partial)
+    return write_manifest(manifest, output)
