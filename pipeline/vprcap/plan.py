@@ -1,0 +1,151 @@
+"""The plan: which images a caption set covers and how they are cut into shards, frozen once.
+
+A Parquet file whose row group k *is* shard k, so one shard is read without touching the others.
+Images are never listed again on resume: a set that grew or shrank is reported, not mixed in.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vprcap.errors import InvalidError, MissingError, StaleArtefactError
+from vprcap.files import fingerprint, replacing
+from vprcap.manifest import Manifest
+
+SHARD_SIZE = 4096
+_SCHEMA = pa.schema([("image_id", pa.string())])
+_METADATA_KEY = b"vprcap.plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `index` of `count`. The count is in the name, so another cut can never mix in."""
+
+    index: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """Stem of every file that belongs to this shard."""
+        return f"part-{self.index:05d}-of-{self.count:05d}"
+
+    def __str__(self) -> str:
+        return f"shard {self.index} of {self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInfo:
+    """What identifies a plan."""
+
+    plan_id: str
+    """Hex SHA-256 of the image ids in order and the shard size."""
+    image_root: str
+    num_images: int
+    shard_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A frozen plan on disk."""
+
+    path: Path
+    info: PlanInfo
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards in order."""
+        count = -(-self.info.num_images // self.info.shard_size)
+        return [Shard(index, count) for index in range(count)]
+
+    def num_rows(self, shard: Shard) -> int:
+        """Images in one shard; only the last shard may have fewer than the others."""
+        return min(self.info.shard_size, self.info.num_images - shard.index * self.info.shard_size)
+
+    def image_ids(self, shard: Shard) -> list[str]:
+        """Image ids of one shard, in plan order."""
+        with pq.ParquetFile(self.path) as file:
+            ids: list[str] = file.read_row_group(shard.index)["image_id"].to_pylist()
+        return ids[: self.num_rows(shard)]
+
+    def first(self, num_images: int) -> "Plan":
+        """Return the plan of the first images only: a small set of its own, for a look."""
+        if num_images < 1:
+            raise InvalidError(f"--limit {num_images} is too small; it must be at least 1")
+        if num_images >= self.info.num_images:
+            return self
+        plan_id = fingerprint([self.info.plan_id, num_images])
+        return Plan(self.path, replace(self.info, plan_id=plan_id, num_images=num_images))
+
+
+def freeze_plan(manifest: Manifest, path: Path, shard_size: int = SHARD_SIZE) -> Plan:
+    """Write the plan of a manifest.
+
+    Raises:
+        StaleArtefactError: another plan is there already; plans are frozen.
+    """
+    if shard_size < 1:
+        raise InvalidError(f"--shard-size {shard_size} is too small; it must be at least 1")
+    info = PlanInfo(
+        _plan_id(manifest, shard_size),
+        manifest.info.image_root,
+        manifest.rows.num_rows,
+        shard_size,
+    )
+    if path.exists():
+        _refuse_another(read_plan(path), info)
+        return Plan(path, info)
+    schema = _SCHEMA.with_metadata({_METADATA_KEY: json.dumps(asdict(info)).encode()})
+    with replacing(path) as temporary:
+        table = (
+            manifest.rows.select(["image_id"])
+            .cast(_SCHEMA)
+            .replace_schema_metadata(schema.metadata)
+        )
+        pq.write_table(table, temporary, row_group_size=shard_size, compression="zstd")
+    return Plan(path, info)
+
+
+def _refuse_another(existing: Plan, info: PlanInfo) -> None:
+    if existing.info.plan_id != info.plan_id:
+        raise StaleArtefactError(
+            f"{existing.path} is a plan of {existing.info.num_images} images in shards of "
+            f"{existing.info.shard_size}, not of {info.num_images} in shards of "
+            f"{info.shard_size}; a plan is frozen: give another --output"
+        )
+
+
+def _plan_id(manifest: Manifest, shard_size: int) -> str:
+    digest = hashlib.sha256(f"{shard_size}\n".encode())
+    for batch in manifest.rows["image_id"].chunks:
+        # Ids hold no newline-ambiguity: JSON quotes each one.
+        digest.update("\n".join(map(json.dumps, batch.to_pylist())).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan's identity; the ids stay on disk until a shard asks for them."""
+    if not path.is_file():
+        raise MissingError(f"no plan at {path}; freeze one with `vprcap shard MANIFEST`")
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError):
+        raise InvalidError(f"{path} is not a readable plan; remove it and shard again") from None
+    if _METADATA_KEY not in metadata:
+        raise InvalidError(f"{path} is Parquet but no plan; freeze one with `vprcap shard`")
+    return Plan(path, PlanInfo(**json.loads(metadata[_METADATA_KEY])))
+
+
+def plan_path(manifest_path: Path) -> Path:
+    """Return where the plan of a manifest lies by default: beside it."""
+    return manifest_path.with_name(f"{manifest_path.stem}.plan.parquet")
+
+
+def drift(plan: Plan, manifest: Manifest) -> tuple[int, int]:
+    """Count the images that a manifest has gained and lost since its plan was frozen."""
+    now = set(manifest.image_ids)
+    planned: set[str] = set(pq.read_table(plan.path)["image_id"].to_pylist())
+    return len(now - planned), len(planned - now)
