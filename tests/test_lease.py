@@ -1,0 +1,94 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vprcap.lease import STALE_SECONDS, claim, read_holder
+
+
+def lease_of(path: Path, pid: int, host: str) -> None:
+    path.write_text(json.dumps({"host": host, "pid": pid, "token": "old"}))
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_held_lease_cannot_be_claimed_and_a_released_one_can(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    first = claim(path)
+    assert first is not None
+    with first:
+        assert claim(path) is None
+        holder = read_holder(path)
+        assert holder is not None and holder.pid == os.getpid()
+    assert not path.exists()
+    again = claim(path)
+    assert again is not None
+    again.__exit__(None, None, None)
+
+
+def test_the_lease_of_a_dead_process_on_this_host_is_taken_over(tmp_path: Path) -> None:
+    lease_of(tmp_path / "lease", dead_pid(), socket.gethostname())
+    lease = claim(tmp_path / "lease")
+    assert lease is not None
+    lease.__exit__(None, None, None)
+
+
+def test_a_fresh_lease_of_another_host_is_left_alone(tmp_path: Path) -> None:
+    lease_of(tmp_path / "lease", 1, "elsewhere")
+    assert claim(tmp_path / "lease") is None
+
+
+def test_a_lease_without_heartbeat_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    lease_of(path, 1, "elsewhere")
+    old = time.time() - STALE_SECONDS - 5
+    os.utime(path, (old, old))
+    lease = claim(path)
+    assert lease is not None
+    lease.__exit__(None, None, None)
+
+
+def test_a_worker_whose_lease_was_stolen_does_not_remove_its_successors(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    sleeper = claim(path)
+    assert sleeper is not None
+    lease_of(path, 1, "elsewhere")
+    sleeper.__exit__(None, None, None)
+    assert path.exists()
+
+
+def test_of_many_thieves_one_wins(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from vprcap.lease import claim;"
+        "print(claim(Path(sys.argv[1])) is not None, flush=True); sys.stdin.read()"
+    )
+    lease_of(tmp_path / "lease", dead_pid(), socket.gethostname())
+    thieves = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "lease")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    # Each keeps running until all have answered: a thief that ended would leave a stale lease.
+    answers = [thief.stdout.readline().strip() for thief in thieves if thief.stdout]
+    for thief in thieves:
+        thief.communicate()
+    assert sorted(answers) == ["False", "False", "False", "True"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"host": 1}'])
+def test_a_half_written_lease_has_no_known_holder(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lease").write_text(text)
+    assert read_holder(tmp_path / "lease") is None
