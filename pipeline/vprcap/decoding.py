@@ -1,0 +1,91 @@
+"""Decode images in worker processes, ahead of the model and in order.
+
+Processes, not threads: decoding holds the interpreter for much of its time and a broken decoder
+may end its process. The workers import neither torch nor transformers, so they start in a
+fraction of a second.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import TracebackType
+
+from vprcap.images import DecodedImage, Framing, decode_image
+
+
+class DecodePool:
+    """Worker processes that turn paths into pixels; use as a context manager."""
+
+    def __init__(self, num_workers: int, framing: Framing | None, max_megapixels: float) -> None:
+        self._num_workers = num_workers
+        self._arguments = (framing, max_megapixels)
+        self._executor = self._start(num_workers)
+
+    def _start(self, num_workers: int) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(num_workers, context, initializer=_initialise_worker)
+
+    def decode(self, paths: Iterable[Path], ahead: int) -> Iterator[DecodedImage]:
+        """Yield the image of each path in order, keeping up to `ahead` of them in work."""
+        waiting: deque[tuple[Path, Future[DecodedImage]]] = deque()
+        for path in paths:
+            waiting.append((path, self._submit(path)))
+            if len(waiting) >= ahead:
+                yield self._result(waiting)
+        while waiting:
+            yield self._result(waiting)
+
+    def _submit(self, path: Path) -> Future[DecodedImage]:
+        return self._executor.submit(decode_image, path, *self._arguments)
+
+    def _result(self, waiting: deque[tuple[Path, Future[DecodedImage]]]) -> DecodedImage:
+        path, future = waiting.popleft()
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            return self._recover(path, waiting)
+
+    def _recover(
+        self, path: Path, waiting: deque[tuple[Path, Future[DecodedImage]]]
+    ) -> DecodedImage:
+        """Decode `path` alone: if that ends its process again, the image is to blame."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        with self._start(1) as alone:
+            try:
+                decoded = alone.submit(decode_image, path, *self._arguments).result()
+            except BrokenProcessPool:
+                decoded = DecodedImage("decode_error", "ends the decoder's process; fetch it again")
+        self._executor = self._start(self._num_workers)
+        for position, (other, _) in enumerate(waiting):
+            waiting[position] = (other, self._submit(other))
+        return decoded
+
+    def __enter__(self) -> "DecodePool":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _initialise_worker() -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

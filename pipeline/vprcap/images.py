@@ -1,0 +1,145 @@
+"""From an untrusted file to upright RGB pixels, framed for a model; runs in decode workers.
+
+Nothing here raises for a bad file: what is wrong with it becomes the image's status. Framing
+`pad` keeps the whole picture (the processors that ship with LLaVA-1.5 crop the centre and lose a
+quarter of a 4:3 photograph); `crop` does what the model's own processor does.
+"""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+MAX_MEGAPIXELS = 50.0
+_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a picture of any shape becomes the model's input."""
+
+    mode: str
+    """``pad`` or ``crop``."""
+    side: int | None
+    """Pixels of the square; None leaves the size to the model's processor."""
+    fill: tuple[int, int, int] = (0, 0, 0)
+    """Colour of the padding: the mean that the processor subtracts."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """What became of one image file."""
+
+    status: str
+    """``ok``, ``missing``, ``too_large``, ``unsupported`` or ``decode_error``."""
+    error: str | None = None
+    pixels: UInt8[np.ndarray, "height width 3"] | None = None
+    sha256: str | None = None
+    width: int | None = None
+    """Pixels of the upright picture before framing."""
+    height: int | None = None
+
+
+class _BadImageError(Exception):
+    """Carries a status and a sentence from the decoder to `decode_image`."""
+
+
+def decode_image(path: Path, framing: Framing | None, max_megapixels: float) -> DecodedImage:
+    """Read, check, orient and frame one image. Never raises for what is in the file."""
+    sha256 = None
+    try:
+        data = _read(path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        image = upright(_open(data, max_megapixels))
+    except _BadImageError as problem:
+        status, error = problem.args
+        return DecodedImage(status, error, sha256=sha256)
+    framed = image if framing is None else frame(image, framing)
+    return DecodedImage("ok", None, np.asarray(framed), sha256, image.width, image.height)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise _BadImageError("missing", "no such file; restore it")
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise _BadImageError("decode_error", f"cannot be read: {problem.strerror}") from None
+    if not data:
+        raise _BadImageError("decode_error", "the file is empty; fetch it again")
+    return data
+
+
+def _open(data: bytes, max_megapixels: float) -> Image.Image:
+    """Decode the first frame, refusing sizes and depths that would do harm."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+            _check_size(image, max_megapixels)
+            image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _BadImageError(
+            "too_large", f"more than {max_megapixels:g} megapixels; make it smaller"
+        ) from None
+    except _BadImageError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise _BadImageError("decode_error", "not an image; fetch it again") from None
+    except Exception as problem:  # noqa: BLE001 - decoders raise anything on hostile bytes
+        reason = str(problem).partition("\n")[0] or type(problem).__name__
+        raise _BadImageError("decode_error", f"damaged ({reason}); fetch it again") from None
+    if image.mode in _DEEP_MODES:
+        raise _BadImageError("unsupported", f"mode {image.mode} is not 8-bit; convert it")
+    return image
+
+
+def _check_size(image: Image.Image, max_megapixels: float) -> None:
+    megapixels = image.width * image.height / 1e6
+    if megapixels > max_megapixels:
+        raise _BadImageError(
+            "too_large",
+            f"{megapixels:.0f} megapixels, the limit is {max_megapixels:g}; "
+            "make it smaller or raise --max-megapixels",
+        )
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation and convert any 8-bit mode to RGB; transparent becomes white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+def frame(image: Image.Image, framing: Framing) -> Image.Image:
+    """Bring a picture to the model's square, or pad it only where the model resizes itself."""
+    if framing.mode == "crop":
+        return image if framing.side is None else _crop(image, framing.side)
+    if framing.side is None:
+        return image
+    return _pad(image, framing.side, framing.fill)
+
+
+def _pad(image: Image.Image, side: int, fill: tuple[int, int, int]) -> Image.Image:
+    longest = max(image.size)
+    square = Image.new("RGB", (longest, longest), fill)
+    square.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
+    return square.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def _crop(image: Image.Image, side: int) -> Image.Image:
+    """Resize the shorter edge to `side` and keep the centre, as CLIP's processor does."""
+    short, long = sorted(image.size)
+    other = int(side * long / short)
+    size = (side, other) if image.width <= image.height else (other, side)
+    resized = image.resize(size, Image.Resampling.BICUBIC)
+    left, top = (resized.width - side) // 2, (resized.height - side) // 2
+    return resized.crop((left, top, left + side, top + side))
