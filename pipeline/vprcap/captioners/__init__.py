@@ -1,0 +1,96 @@
+"""Captioners: a model that writes a caption for each image of a batch.
+
+A captioner knows its `config` (what changes the text) and its `framing` (what decode workers must
+do to a picture) before any weights are loaded, so that a run with nothing to do stays cheap.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vprcap.captions import CaptionConfig
+from vprcap.errors import InvalidError
+from vprcap.images import Framing
+from vprcap.prompt import Prompt
+
+CAPTIONERS = ("transformers", "fake")
+QUANTIZATIONS = ("nf4", "int8", "none")
+FRAMINGS = ("pad", "crop")
+DEFAULT_MODEL = "llava-hf/llava-1.5-7b-hf"
+MAX_NEW_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a captioner wrote for one image."""
+
+    text: str
+    finish_reason: str
+    """``stop`` where the model ended by itself, ``length`` where the token limit cut it."""
+    num_prompt_tokens: int
+    num_output_tokens: int
+    status: str = "ok"
+
+
+class OutOfMemory(Exception):  # noqa: N818 - an event that the caller answers with a smaller batch
+    """The batch does not fit into memory."""
+
+
+class Captioner(Protocol):
+    """Writes captions; greedy, so the text of an image does not depend on its batch."""
+
+    config: CaptionConfig
+    framing: Framing
+
+    def load(self) -> None:
+        """Load the weights; a run with nothing to do never asks for them."""
+        ...
+
+    def caption(
+        self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
+    ) -> list[Generated]:
+        """Caption a batch of framed images.
+
+        Raises:
+            OutOfMemory: the batch is too large; nothing was captioned.
+            Interrupted: `should_stop` became true; nothing was captioned.
+        """
+        ...
+
+
+def load_captioner(
+    captioner: str,
+    model: str,
+    *,
+    quantization: str,
+    prompt: Prompt,
+    framing: str,
+    max_new_tokens: int,
+) -> Captioner:
+    """Build a captioner by name; `model` is a hub name, a directory or ``packaged:tiny-llava``."""
+    _check_choice("--quantization", quantization, QUANTIZATIONS)
+    _check_choice("--framing", framing, FRAMINGS)
+    _check_choice("--captioner", captioner, CAPTIONERS)
+    if max_new_tokens < 1:
+        raise InvalidError(f"--max-new-tokens {max_new_tokens} is too small; it must be at least 1")
+    if captioner == "fake":
+        from vprcap.captioners.fake import FakeCaptioner
+
+        return FakeCaptioner(model, prompt, max_new_tokens)
+    from vprcap.captioners.transformers import TransformersCaptioner
+
+    return TransformersCaptioner(
+        model,
+        quantization=quantization,
+        prompt=prompt,
+        framing=framing,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InvalidError(f"{flag} {value!r} is unknown; choose {', '.join(choices)}")

@@ -1,0 +1,265 @@
+"""A vision-language checkpoint: resolved, identified and loaded with the right parts quantized."""
+
+import copy
+import logging
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    GenerationConfig,
+)
+
+from vprcap.errors import DependencyError, InvalidError, MissingError
+from vprcap.files import fingerprint, sha256_of
+
+_PACKAGED = "packaged:tiny-llava"
+# Processors that bring every picture to one square; others choose a size per picture.
+_SQUARE_PROCESSORS = ("CLIPImage", "BitImage", "ViTImage", "LlavaImage", "SiglipImage")
+_FINGERPRINTED = (".json", ".jinja", ".safetensors", ".model", ".txt")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's configuration and processor; its weights are not loaded yet."""
+
+    name: str
+    source: str
+    """Directory or hub name that transformers loads from."""
+    revision: str
+    config: Any
+    processor: Any
+
+    @property
+    def side(self) -> int | None:
+        """Pixels of the square that the processor makes; None where it adapts to the picture."""
+        image_processor = self.processor.image_processor
+        if not type(image_processor).__name__.startswith(_SQUARE_PROCESSORS):
+            return None
+        size = image_processor.crop_size if _crops(image_processor) else image_processor.size
+        return int(size["height"]) if "height" in size else None
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """Colour that the processor maps to zero: its mean, 0 to 255."""
+        red, green, blue = (
+            round(255 * value) for value in self.processor.image_processor.image_mean
+        )
+        return red, green, blue
+
+    @property
+    def image_options(self) -> dict[str, Any]:
+        """Keep the processor from resizing what the decode workers resized already."""
+        return {} if self.side is None else {"do_resize": False, "do_center_crop": False}
+
+    @property
+    def processor_identity(self) -> dict[str, Any]:
+        """What of the image processor changes the text."""
+        image_processor = self.processor.image_processor
+        return {
+            "class": type(image_processor).__name__,
+            "backend": "pil",
+            "settings": fingerprint(
+                {k: repr(v) for k, v in sorted(image_processor.to_dict().items())}
+            ),
+        }
+
+    def render(self, prompt: str) -> str:
+        """Place the image and the prompt with the model's own chat template."""
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        text: str = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        return text
+
+    def greedy(self, model: Any, max_new_tokens: int) -> GenerationConfig:
+        """Greedy decoding with the model's own special tokens and nothing else of its defaults."""
+        config: GenerationConfig = copy.deepcopy(model.generation_config)
+        config.update(
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_length=None,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=self.processor.tokenizer.pad_token_id,
+        )
+        return config
+
+    def end_ids(self, model: Any) -> list[int]:
+        """Token ids that end a caption."""
+        end = model.generation_config.eos_token_id
+        return list(end) if isinstance(end, list) else [end]
+
+
+def open_checkpoint(model: str) -> Checkpoint:
+    """Resolve a model name and read its configuration and processor.
+
+    Raises:
+        MissingError: a local directory without a model.
+        DependencyError: neither the hub nor its cache has it.
+        InvalidError: it has no chat template, or needs code of its own.
+    """
+    source = _source(model)
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        revision = getattr(config, "_commit_hash", None) or _directory_hash(Path(source))
+        processor = AutoProcessor.from_pretrained(
+            source, trust_remote_code=False, backend="pil", revision=_hub_revision(source, revision)
+        )
+    except (OSError, ValueError, KeyError) as problem:
+        raise _load_error(model, problem) from None
+    if getattr(processor, "chat_template", None) is None:
+        raise InvalidError(f"model {model} has no chat template; choose an instruction-tuned one")
+    _complete(processor, config)
+    return Checkpoint(model.removeprefix("packaged:"), source, revision, config, processor)
+
+
+def _source(model: str) -> str:
+    if model == _PACKAGED:
+        from vprcap.tiny_llava import checkpoint_path
+
+        return str(checkpoint_path())
+    if (
+        model.startswith(("packaged:", "/", "./", "../", "~"))
+        and not Path(model).expanduser().is_dir()
+    ):
+        raise MissingError(f"no model {model}; give a hub name, a directory or {_PACKAGED}")
+    return str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
+
+
+def _hub_revision(source: str, revision: str) -> str:
+    return "main" if Path(source).is_dir() else revision
+
+
+def _directory_hash(folder: Path) -> str:
+    """Hash the files of a local model: its name says nothing about its weights."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in _FINGERPRINTED)
+    return fingerprint({path.name: sha256_of(path) for path in files})
+
+
+def _load_error(model: str, problem: Exception) -> Exception:
+    reason = str(problem).strip().partition("\n")[0]
+    if Path(model).is_dir():
+        return InvalidError(f"{model} is no usable vision-language model: {reason}")
+    return DependencyError(
+        f"cannot load model {model} ({reason}) "
+        f"Download it where the hub can be reached and give its directory, or try {_PACKAGED}"
+    )
+
+
+def _complete(processor: Any, config: Any) -> None:
+    """Fill in what old checkpoints leave out and put padding on the left."""
+    processor.tokenizer.padding_side = "left"
+    if processor.tokenizer.pad_token_id is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    if getattr(processor, "patch_size", 0) is None:
+        vision = config.vision_config
+        processor.patch_size = vision.patch_size
+        processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+        processor.num_additional_image_tokens = 0 if "siglip" in vision.model_type else 1
+
+
+def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, device: str) -> Any:
+    """Load the weights, quantizing the language model only.
+
+    Raises:
+        DependencyError: quantization without bitsandbytes.
+        InvalidError: the weights do not fit the model class.
+    """
+    _quiet_libraries()
+    options: dict[str, Any] = {}
+    if quantization != "none":
+        options["quantization_config"] = _quantization_config(checkpoint, quantization, dtype)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            checkpoint.source,
+            revision=_hub_revision(checkpoint.source, checkpoint.revision),
+            dtype=dtype,
+            device_map={"": 0 if device == "cuda" else "cpu"},
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            **options,
+        ).eval()
+    except (OSError, ValueError, KeyError) as problem:
+        raise _load_error(checkpoint.source, problem) from None
+    _check_quantized(model, quantization)
+    return model
+
+
+def _quantization_config(
+    checkpoint: Checkpoint, quantization: str, dtype: torch.dtype
+) -> BitsAndBytesConfig:
+    if find_spec("bitsandbytes") is None:
+        raise DependencyError(
+            f"--quantization {quantization} needs bitsandbytes; "
+            "install it with `pip install bitsandbytes`, or say --quantization none"
+        )
+    skip = _full_precision_modules(checkpoint.config)
+    if quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_use_double_quant=True,
+        llm_int8_skip_modules=skip,
+    )
+
+
+def _full_precision_modules(config: Any) -> list[str]:
+    """Full names of everything but the language model.
+
+    transformers 5 anchors the skip list at the start of a module's name: the widely copied
+    ``["vision_tower"]`` matches nothing, and giving any list drops the default skip of the head.
+    """
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    decoder = model.get_decoder()
+    inner = [
+        f"model.{name}"
+        for name, child in model.model.named_children()
+        if child is not decoder and not any(part is decoder for part in child.modules())
+    ]
+    return [*inner, "lm_head"]
+
+
+def _check_quantized(model: Any, quantization: str) -> None:
+    """Count quantized layers where they must be and where they must not."""
+    if quantization == "none":
+        return
+    import bitsandbytes as bnb
+
+    kind = bnb.nn.Linear4bit if quantization == "nf4" else bnb.nn.Linear8bitLt
+    quantized = {name for name, module in model.named_modules() if isinstance(module, kind)}
+    decoder = {id(module) for module in model.get_decoder().modules()}
+    outside = [name for name in quantized if id(model.get_submodule(name)) not in decoder]
+    if outside or not quantized:
+        found = f"{outside[0]} was quantized" if outside else "no layer was quantized"
+        raise InvalidError(
+            f"{quantization} went wrong: {found}; only the language model may be. "
+            "Say --quantization none and report the model's name"
+        )
+
+
+def _crops(image_processor: Any) -> bool:
+    return bool(getattr(image_processor, "do_center_crop", False))
+
+
+def _quiet_libraries() -> None:
+    """Keep bars and notes of libraries off stderr, where our own progress is shown.
+
+    bitsandbytes logs a line for every int8 layer at every call, and a missing optional kernel.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

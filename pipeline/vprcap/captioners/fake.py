@@ -1,0 +1,108 @@
+"""A captioner without weights: words from the pixels, faults on demand.
+
+For rehearsing a run before GPU hours are paid for, and for fault tests. The model's name is a
+comma-separated list of switches, e.g. ``latency=0.02,oom=8``; faults that depend on the image
+strike the share of images given, chosen by content, so they strike the same ones every time.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vprcap.captioners import Generated, OutOfMemory
+from vprcap.captions import CaptionConfig
+from vprcap.errors import Interrupted, InvalidError
+from vprcap.images import Framing
+from vprcap.prompt import Prompt
+
+_SIDE = 64
+_COLOURS = ("red", "brown", "grey", "white", "yellow", "green", "blue", "black")
+_THINGS = ("house", "tower", "church", "shop", "bridge", "wall", "garden", "station")
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Faults of a fake model."""
+
+    latency: float = 0.0
+    """Seconds a batch takes for each image in it."""
+    oom: int = 0
+    """Batches larger than this run out of memory; 0: none do."""
+    crash: float = 0.0
+    """Share of images that end the process."""
+    refuse: float = 0.0
+    """Share of images that the model refuses to describe."""
+    loop: float = 0.0
+    """Share of images whose caption repeats itself up to the token limit."""
+
+
+class FakeCaptioner:
+    """Deterministic captions from the pixels' hash."""
+
+    def __init__(self, model: str, prompt: Prompt, max_new_tokens: int) -> None:
+        self.switches = _parse(model)
+        self.framing = Framing("pad", _SIDE)
+        self._limit = max_new_tokens
+        text_switches = f"refuse={self.switches.refuse},loop={self.switches.loop}"
+        self.config = CaptionConfig(
+            captioner="fake",
+            model="fake",
+            revision=text_switches,
+            quantization="none",
+            prompt_name=prompt.name,
+            prompt=prompt.text,
+            max_new_tokens=max_new_tokens,
+            framing="pad",
+            processor={"side": _SIDE},
+            dtype="none",
+        )
+
+    def load(self) -> None:
+        """There are no weights."""
+
+    def caption(
+        self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
+    ) -> list[Generated]:
+        """Caption a batch, after the faults that its images ask for."""
+        if self.switches.oom and len(pixels) > self.switches.oom:
+            raise OutOfMemory(f"{len(pixels)} images do not fit")
+        if self.switches.latency:
+            time.sleep(self.switches.latency * len(pixels))
+        if should_stop():
+            raise Interrupted("stopped")
+        return [self._describe(hashlib.sha256(image.tobytes()).digest()) for image in pixels]
+
+    def _describe(self, digest: bytes) -> Generated:
+        chance = int.from_bytes(digest[:4]) / 2**32
+        if chance < self.switches.crash:
+            os._exit(139)
+        if chance < self.switches.refuse:
+            return Generated("I'm sorry, I cannot help with that.", "stop", 1, 8, "refused")
+        if chance < self.switches.loop:
+            return Generated(" ".join(["a wall"] * self._limit), "length", 1, self._limit)
+        words = [
+            f"{_COLOURS[digest[i] % 8]} {_THINGS[digest[i + 1] % 8]} {digest[i + 2]}"
+            for i in (4, 8, 12)
+        ]
+        text = f"A {words[0]} on the left, a {words[1]} ahead, a {words[2]} on the right."
+        return Generated(text, "stop", 1, len(text.split()))
+
+
+def _parse(model: str) -> Switches:
+    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Switches)}
+    values: dict[str, Any] = {}
+    for part in filter(None, model.split(",")):
+        name, _, value = part.partition("=")
+        try:
+            values[name] = kinds[name](value)
+        except (KeyError, ValueError):
+            raise InvalidError(
+                f"fake model switch {part!r} is unknown; give NAME=NUMBER of {', '.join(kinds)}"
+            ) from None
+    return Switches(**values)

@@ -1,0 +1,127 @@
+"""Captions by any ``AutoModelForImageTextToText`` model: LLaVA and its kind, quantized or not.
+
+What goes wrong silently elsewhere is checked here: the vision tower, the projector and the output
+head stay in full precision and this is counted after loading; padding is on the left; prompts of
+one batch have equal length; the patch size is never absent. Weights are safetensors, and no code
+from a model repository is run.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from vprcap.captioners import Generated, OutOfMemory
+from vprcap.captioners.checkpoint import load_model, open_checkpoint
+from vprcap.captions import CaptionConfig
+from vprcap.errors import Interrupted
+from vprcap.images import Framing
+from vprcap.prompt import Prompt
+
+
+class TransformersCaptioner:
+    """Greedy captions from a vision-language model."""
+
+    def __init__(
+        self, model: str, *, quantization: str, prompt: Prompt, framing: str, max_new_tokens: int
+    ) -> None:
+        self._checkpoint = open_checkpoint(model)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._dtype = _compute_dtype(self._device)
+        self._quantization = quantization
+        self._max_new_tokens = max_new_tokens
+        self._text = self._checkpoint.render(prompt.text)
+        self._model: Any = None
+        self.framing = Framing(framing, self._checkpoint.side, self._checkpoint.fill)
+        self.config = CaptionConfig(
+            captioner="transformers",
+            model=self._checkpoint.name,
+            revision=self._checkpoint.revision,
+            quantization=quantization,
+            prompt_name=prompt.name,
+            prompt=prompt.text,
+            max_new_tokens=max_new_tokens,
+            framing=framing,
+            processor=self._checkpoint.processor_identity,
+            dtype=str(self._dtype).removeprefix("torch."),
+        )
+
+    def load(self) -> None:
+        """Load the weights onto the GPU, or the CPU where there is none."""
+        self._model = load_model(self._checkpoint, self._quantization, self._dtype, self._device)
+
+    def caption(
+        self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
+    ) -> list[Generated]:
+        """Caption a batch. Pictures of one size have prompts of one length: they go together."""
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for position, image in enumerate(pixels):
+            groups[image.shape].append(position)
+        captions: list[Generated | None] = [None] * len(pixels)
+        for positions in groups.values():
+            written = self._generate([pixels[position] for position in positions], should_stop)
+            for position, caption in zip(positions, written, strict=True):
+                captions[position] = caption
+        return [caption for caption in captions if caption is not None]
+
+    def _generate(
+        self, pixels: Sequence[np.ndarray], should_stop: Callable[[], bool]
+    ) -> list[Generated]:
+        inputs = self._inputs(pixels)
+        try:
+            with torch.inference_mode():
+                tokens = self._model.generate(
+                    **inputs,
+                    generation_config=self._checkpoint.greedy(self._model, self._max_new_tokens),
+                    stopping_criteria=StoppingCriteriaList([_StopWhen(should_stop)]),
+                )
+        except torch.OutOfMemoryError as problem:
+            torch.cuda.empty_cache()
+            raise OutOfMemory(str(problem).partition("\n")[0]) from None
+        if should_stop():
+            raise Interrupted("stopped while a batch was being captioned")
+        num_prompt = inputs["input_ids"].shape[1]
+        return [self._read(row, num_prompt) for row in tokens[:, num_prompt:].cpu()]
+
+    def _inputs(self, pixels: Sequence[np.ndarray]) -> Any:
+        """Tokenize the prompt and normalise the pixels, which are framed and resized already."""
+        images = [Image.fromarray(image) for image in pixels]
+        inputs = self._checkpoint.processor(
+            text=[self._text] * len(images),
+            images=images,
+            return_tensors="pt",
+            padding=True,
+            **self._checkpoint.image_options,
+        )
+        lengths = inputs["attention_mask"].sum(1)
+        assert lengths.min() == lengths.max(), "prompts of one picture size differ in length"
+        return inputs.to(self._device, self._dtype)
+
+    def _read(self, row: torch.Tensor, num_prompt: int) -> Generated:
+        ended = np.isin(row.numpy(), self._checkpoint.end_ids(self._model))
+        num_output = int(ended.argmax()) if ended.any() else len(row)
+        text = self._checkpoint.processor.decode(row[:num_output], skip_special_tokens=True)
+        reason = "stop" if ended.any() else "length"
+        return Generated(text.strip(), reason, num_prompt, num_output)
+
+
+class _StopWhen(StoppingCriteria):
+    """Ends `generate` at the next token when the run is asked to stop."""
+
+    def __init__(self, should_stop: Callable[[], bool]) -> None:
+        self._should_stop = should_stop
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        return torch.full((len(input_ids),), self._should_stop(), device=input_ids.device)
+
+
+def _compute_dtype(device: str) -> torch.dtype:
+    """Half precision on a GPU; a CPU without half-precision units is fastest in float32."""
+    if device == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
