@@ -1,0 +1,69 @@
+"""Which database images show the place of a query: those within the positive radius."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+from vprcap.errors import InvalidError
+from vprcap.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Task:
+    """Database and queries of a manifest and the ground truth between them."""
+
+    database: Int[np.ndarray, " database"]
+    """Manifest rows."""
+    queries: Int[np.ndarray, " queries"]
+    """Manifest rows."""
+    positives: list[Int[np.ndarray, " _"]]
+    """For each query, positions in `database`, ascending; may be empty."""
+
+
+def build_task(manifest: Manifest) -> Task:
+    """Find database, queries and positives of a manifest.
+
+    Raises:
+        InvalidError: no database or no queries, no positions, or UTM zones that differ.
+    """
+    database, queries = manifest.rows_of("database"), manifest.rows_of("query")
+    for rows, role in ((database, "database"), (queries, "query")):
+        if not len(rows):
+            raise InvalidError(f"{manifest.info.name} has no {role} images; set their role")
+    _check_zones(manifest)
+    positions = np.stack([manifest.column("easting"), manifest.column("northing")], axis=1)
+    unknown = np.isnan(positions[np.concatenate([database, queries])]).any(axis=1)
+    if unknown.any():
+        raise InvalidError(
+            f"{unknown.sum()} database or query images of {manifest.info.name} have no position; "
+            "give easting and northing, or lat and lon"
+        )
+    positives = within_radius(
+        positions[database], positions[queries], manifest.info.positive_radius_m
+    )
+    return Task(database, queries, positives)
+
+
+def within_radius(
+    database: Float[np.ndarray, "database 2"],
+    queries: Float[np.ndarray, "queries 2"],
+    radius_m: float,
+) -> list[Int[np.ndarray, " _"]]:
+    """Database rows at most `radius_m` metres from each query, ascending."""
+    found = cKDTree(database).query_ball_point(queries, radius_m, return_sorted=True)
+    return [np.asarray(rows, dtype=np.int64) for rows in found]
+
+
+def _check_zones(manifest: Manifest) -> None:
+    """Coordinates of two UTM zones look alike and are hundreds of kilometres apart."""
+    roles = manifest.column("role")
+    zones = {zone for zone, role in zip(manifest.column("zone"), roles, strict=True) if role}
+    # The letter is the latitude band: metres run on across bands, not across zone numbers.
+    numbers = {zone.rstrip("CDEFGHJKLMNPQRSTUVWX") for zone in zones if zone}
+    if len(numbers) > 1:
+        raise InvalidError(
+            f"database and queries of {manifest.info.name} lie in UTM zones "
+            f"{', '.join(sorted(numbers))}; project them into one, or make a manifest for each"
+        )

@@ -1,0 +1,113 @@
+"""Extract: manifest (and captions) -> token features of frozen encoders, cached on disk."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vprcap.captions import CaptionSet, read_captions
+from vprcap.decoding import DecodePool
+from vprcap.encoders import ImageEncoder, TextEncoder
+from vprcap.errors import MissingError
+from vprcap.features import FeatureWriter, digest_rows, features_path
+from vprcap.files import read_json
+from vprcap.images import MAX_MEGAPIXELS, DecodedImage
+from vprcap.manifest import Manifest, image_path, read_manifest
+from vprcap.progress import Progress
+
+_IMAGE_BATCH = 16
+_TEXT_BATCH = 64
+_BATCHES_A_SAVE = 32
+
+
+def extract_images(manifest: Path, encoder: ImageEncoder, features_root: Path) -> Path:
+    """Encode every image of a manifest; one that cannot be decoded gets an all-false mask."""
+    loaded = read_manifest(manifest)
+    identity = {
+        "kind": "image",
+        "encoder": encoder.provenance,
+        "images": digest_rows([loaded.info.image_root, *loaded.image_ids]),
+    }
+    path = features_path(features_root, encoder.name, identity)
+    if (path / "features.json").is_file():
+        return path
+    height, width = encoder.image_size
+    num_tokens = encoder.encode([Image.new("RGB", (width, height))]).shape[1]
+    writer = FeatureWriter(path, (len(loaded.image_ids), num_tokens, encoder.dim))
+    with Progress("image features", len(loaded.image_ids), "images") as progress:
+        progress.advance(writer.num_done)
+        for count, batch in enumerate(_decoded_batches(loaded, writer.num_done), start=1):
+            writer.append(*_encode_images(encoder, batch, num_tokens))
+            progress.advance(len(batch))
+            if count % _BATCHES_A_SAVE == 0:
+                writer.save_progress()
+    return writer.finish(identity)
+
+
+def _decoded_batches(manifest: Manifest, start: int) -> Iterator[list[DecodedImage]]:
+    paths = [image_path(manifest.info.image_root, name) for name in manifest.image_ids[start:]]
+    with DecodePool(min(4, os.cpu_count() or 1), None, MAX_MEGAPIXELS) as pool:
+        batch: list[DecodedImage] = []
+        for image in pool.decode(paths, ahead=3 * _IMAGE_BATCH):
+            batch.append(image)
+            if len(batch) == _IMAGE_BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+def _encode_images(
+    encoder: ImageEncoder, batch: Sequence[DecodedImage], num_tokens: int
+) -> tuple[np.ndarray, np.ndarray]:
+    tokens = np.zeros((len(batch), num_tokens, encoder.dim), dtype=np.float16)
+    present = [row for row, image in enumerate(batch) if image.pixels is not None]
+    pixels = [image.pixels for image in batch if image.pixels is not None]
+    if present:
+        tokens[present] = encoder.encode([Image.fromarray(each) for each in pixels])
+    mask = np.zeros(tokens.shape[:2], dtype=bool)
+    mask[present] = True
+    return tokens, mask
+
+
+def extract_text(manifest: Path, captions: Path, encoder: TextEncoder, features_root: Path) -> Path:
+    """Encode the captions of a manifest's images; an image without one gets an all-false mask.
+
+    Raises:
+        MissingError: images of the manifest have no row in the caption set at all.
+    """
+    texts = _captions_of(read_manifest(manifest), captions)
+    identity = {
+        "kind": "text",
+        "encoder": encoder.provenance,
+        "captions": digest_rows(texts),
+        "config_id": read_json(CaptionSet(captions).config_json)["config_id"],
+    }
+    path = features_path(features_root, encoder.name, identity)
+    if (path / "features.json").is_file():
+        return path
+    writer = FeatureWriter(path, (len(texts), encoder.max_length, encoder.dim))
+    with Progress("text features", len(texts), "captions") as progress:
+        progress.advance(writer.num_done)
+        for start in range(writer.num_done, len(texts), _TEXT_BATCH):
+            batch = texts[start : start + _TEXT_BATCH]
+            writer.append(*encoder.encode(batch))
+            progress.advance(len(batch))
+    return writer.finish(identity)
+
+
+def _captions_of(manifest: Manifest, captions: Path) -> list[str | None]:
+    """Captions in manifest order; None where the image could not be captioned."""
+    rows: list[dict[str, Any]] = read_captions(captions).to_pylist()
+    written = {row["image_id"]: row["caption"] for row in rows if row["status"] == "ok"}
+    attempted = {row["image_id"] for row in rows}
+    absent = [image_id for image_id in manifest.image_ids if image_id not in attempted]
+    if absent:
+        raise MissingError(
+            f"{len(absent)} of {len(manifest.image_ids)} images of {manifest.info.name} have no "
+            f"row in {captions.name}, first {absent[0]!r}; finish `vprcap caption` first"
+        )
+    return [written.get(image_id) for image_id in manifest.image_ids]
