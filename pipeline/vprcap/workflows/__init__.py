@@ -1,0 +1,1 @@
+"""Workflows: plain functions that call stages one after the other."""
