@@ -145,7 +145,16 @@ def plan_path(manifest_path: Path) -> Path:
 
 
 def drift(plan: Plan, manifest: Manifest) -> tuple[int, int]:
-    """Count the images that a manifest has gained and lost since its plan was frozen."""
+    """Count the images that a manifest has gained and lost since its plan was frozen.
+
+    Raises:
+        StaleArtefactError: the plan is of images in another folder.
+    """
+    if plan.info.image_root != manifest.info.image_root:
+        raise StaleArtefactError(
+            f"plan {plan.path} is of images in {plan.info.image_root}, the manifest of images in "
+            f"{manifest.info.image_root}; move the plan away, or give the manifest another name"
+        )
     now = set(manifest.image_ids)
     planned: set[str] = set(pq.read_table(plan.path)["image_id"].to_pylist())
     return len(now - planned), len(planned - now)

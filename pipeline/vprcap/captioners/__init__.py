@@ -6,7 +6,7 @@ do to a picture) before any weights are loaded, so that a run with nothing to do
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -39,6 +39,7 @@ class OutOfMemory(Exception):  # noqa: N818 - an event that the caller answers w
     """The batch does not fit into memory."""
 
 
+@runtime_checkable
 class Captioner(Protocol):
     """Writes captions; greedy, so the text of an image does not depend on its batch."""
 

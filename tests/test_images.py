@@ -1,0 +1,138 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vprcap.images import DecodedImage, Framing, decode_image, frame, upright
+
+
+def decode(path: Path) -> DecodedImage:
+    return decode_image(path, None, max_megapixels=50)
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    ramp = np.linspace(0, 255, width * height * 3).reshape(height, width, 3)
+    return Image.fromarray(ramp.astype(np.uint8))
+
+
+def jpeg_bytes() -> bytes:
+    buffer = io.BytesIO()
+    gradient(64, 48).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status", "words"),
+    [
+        ("empty.jpg", b"", "decode_error", "empty"),
+        ("page.jpg", b"<html><body>404</body></html>", "decode_error", "not an image"),
+        ("cut.jpg", jpeg_bytes()[:-100], "decode_error", "truncated"),
+        ("noise.png", b"\x89PNG\r\n\x1a\n" + bytes(range(200)), "decode_error", "fetch it again"),
+    ],
+)
+def test_a_damaged_file_gets_a_status_and_a_remedy(
+    tmp_path: Path, name: str, data: bytes, status: str, words: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    decoded = decode(tmp_path / name)
+    assert decoded.status == status
+    assert decoded.error is not None and words in decoded.error
+    assert decoded.pixels is None
+
+
+def test_an_absent_file_and_a_folder_are_missing(tmp_path: Path) -> None:
+    assert decode(tmp_path / "no.jpg").status == "missing"
+    assert decode(tmp_path).status == "missing"
+
+
+def test_sixty_megapixels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    Image.new("L", (10_000, 6_000)).save(tmp_path / "big.png")
+    decoded = decode(tmp_path / "big.png")
+    assert (decoded.status, decoded.pixels) == ("too_large", None)
+    assert decoded.error is not None and "60 megapixels" in decoded.error
+
+
+def test_a_decompression_bomb_is_too_large_and_no_warning_escapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (300, 300)).save(tmp_path / "bomb.png")
+    for limit in (60_000, 10_000):  # Pillow warns above its limit and raises above twice that
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert decode(tmp_path / "bomb.png").status == "too_large"
+
+
+def test_sixteen_bit_images_are_unsupported(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(tmp_path / "deep.png")
+    assert decode(tmp_path / "deep.png").status == "unsupported"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_every_eight_bit_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "image.tif"
+    gradient(20, 10).convert(mode).save(path)
+    decoded = decode(path)
+    assert decoded.pixels is not None and decoded.pixels.shape == (10, 20, 3)
+
+
+def test_transparent_pixels_become_white() -> None:
+    clear = Image.new("RGBA", (2, 2), (255, 0, 0, 0))
+    assert upright(clear).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
+    red, blue = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
+    red.save(tmp_path / "a.gif", save_all=True, append_images=[blue])
+    pixels = decode(tmp_path / "a.gif").pixels
+    assert pixels is not None and tuple(pixels[0, 0]) == (255, 0, 0)
+
+
+def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 20), "black")
+    image.paste("white", (0, 0, 20, 20))  # left half white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise by 90 degrees to see it upright
+    image.save(tmp_path / "turned.png", exif=exif)
+    decoded = decode(tmp_path / "turned.png")
+    assert (decoded.width, decoded.height) == (20, 40)
+    assert decoded.pixels is not None
+    assert decoded.pixels[5].min() == 255 and decoded.pixels[35].max() == 0  # top white
+
+
+def test_the_hash_is_of_the_bytes_in_the_file_even_if_they_are_no_image(tmp_path: Path) -> None:
+    (tmp_path / "page.jpg").write_bytes(b"abc")
+    # printf abc | sha256sum
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert decode(tmp_path / "page.jpg").sha256 == abc
+
+
+def test_padding_keeps_both_edges_of_a_wide_picture_and_cropping_loses_them() -> None:
+    wide = Image.new("RGB", (640, 480), "black")
+    wide.paste("white", (0, 0, 70, 480))
+    wide.paste("white", (570, 0, 640, 480))
+    fill = (0, 0, 0)
+    padded = np.asarray(frame(wide, Framing("pad", 336, fill)))
+    cropped = np.asarray(frame(wide, Framing("crop", 336, fill)))
+    assert padded[168, :30].mean() == 255 == padded[168, -30:].mean()
+    assert cropped.max() == 0
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (256, 341), (100, 100), (57, 200)])
+def test_cropping_equals_what_the_clip_processor_does(size: tuple[int, int]) -> None:
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    image = gradient(*size)
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}
+    )
+    theirs = processor(image, return_tensors="np")["pixel_values"]
+    framed = frame(image, Framing("crop", 56))
+    ours = processor(framed, return_tensors="np", do_resize=False, do_center_crop=False)
+    np.testing.assert_array_equal(ours["pixel_values"], theirs)
+
+
+def test_hostile_names_are_only_paths(make_images: Callable[..., Path]) -> None:
+    root = make_images(["-rf.jpg", "_a b;c.jpg", "ünï.jpg"])
+    assert {decode(path).status for path in root.iterdir()} == {"ok"}
