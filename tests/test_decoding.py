@@ -20,7 +20,9 @@ def test_images_come_in_order_whatever_their_workers_speed(
     assert statuses == ["ok"] * 7 + ["missing"] + ["ok"] * 12
 
 
-def test_the_workers_of_a_killed_process_do_not_outlive_it(make_images: Callable[..., Path]) -> None:
+def test_the_workers_of_a_killed_process_do_not_outlive_it(
+    make_images: Callable[..., Path],
+) -> None:
     root = make_images(["a.jpg"])
     code = (
         "import sys, time; from pathlib import Path; from vprcap.decoding import DecodePool\n"

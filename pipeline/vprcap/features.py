@@ -65,7 +65,9 @@ def read_features(path: Path) -> Features:
         mask = np.load(path / "mask.npy", allow_pickle=False)
     except (OSError, ValueError) as problem:
         raise InvalidError(f"features {path} are damaged ({problem}); remove the folder") from None
-    return Features(tokens, mask)
+    # Captions are stored at the encoder's longest length; no reader needs the empty columns.
+    used = max(1, int(mask.sum(axis=1).max(initial=0)))
+    return Features(tokens[:, :used], mask[:, :used])
 
 
 class FeatureWriter:

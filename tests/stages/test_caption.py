@@ -230,7 +230,16 @@ def test_one_image_that_breaks_the_model_is_a_row(
 
 
 def start(manifest: Path, model: str) -> subprocess.Popen[str]:
-    options = ["--captioner", "fake", "--model", model, "--batch-size", "4", "--decode-workers", "1"]
+    options = [
+        "--captioner",
+        "fake",
+        "--model",
+        model,
+        "--batch-size",
+        "4",
+        "--decode-workers",
+        "1",
+    ]
     return subprocess.Popen(
         [*VPRCAP, "caption", str(manifest), *options],
         stdout=subprocess.PIPE,

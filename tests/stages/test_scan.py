@@ -123,7 +123,9 @@ def pitts_mat(path: Path, database: list[str], queries: list[str]) -> None:
     struct = {
         "whichSet": "test",
         "dbImageFns": cells(database),
-        "utmDb": np.array([[584000.0 + 10 * i for i in range(len(database))], [4e6] * len(database)]),
+        "utmDb": np.array(
+            [[584000.0 + 10 * i for i in range(len(database))], [4e6] * len(database)]
+        ),
         "qImageFns": cells(queries),
         "utmQ": np.array([[584001.0] * len(queries), [4e6] * len(queries)]),
         "numImages": len(database),

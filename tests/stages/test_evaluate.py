@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vprcap.descriptors import Descriptors, write_descriptors
+from vprcap.errors import InvalidError
+from vprcap.manifest import ManifestInfo, build_manifest, write_manifest
+from vprcap.report import Estimate, RecallReport
+from vprcap.stages.evaluate import evaluate
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Four database images 100 m apart; q0 at d0, q1 at d1, q2 nowhere."""
+    columns = {
+        "image_id": pa.array(["d0", "d1", "d2", "d3", "q0", "q1", "q2"]),
+        "role": pa.array(["database"] * 4 + ["query"] * 3),
+        "easting": pa.array([0.0, 100, 200, 300, 1, 101, 999]),
+        "northing": pa.array([0.0] * 7),
+    }
+    built = build_manifest(columns, ManifestInfo("/data", "toy"))
+    return write_manifest(built, tmp_path / "toy.parquet")
+
+
+def describe(path: Path, angles: list[float], absent: tuple[int, ...] = ()) -> Path:
+    """Unit vectors in the plane: the smaller the angle between two, the nearer they are."""
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    present = np.ones(len(angles), dtype=bool)
+    present[list(absent)] = False
+    return write_descriptors(Descriptors(vectors, present), path)
+
+
+def results(manifest: Path, **modes: Path) -> dict:
+    found: dict = json.loads(evaluate(manifest, modes, manifest.parent / "eval").read_text())
+    return found
+
+
+def test_recalls_are_those_counted_by_hand(manifest: Path, tmp_path: Path) -> None:
+    # q0 lies nearest to d0; q1 nearest to d2, then d1.
+    found = results(manifest, image=describe(tmp_path / "i", [0, 0.5, 1, 1.5, 0.1, 0.8, 0.0]))
+    assert (found["num_database"], found["num_queries"], found["num_solvable"]) == (4, 3, 2)
+    assert {k: each["value"] for k, each in found["recall"]["image"].items()} == {
+        "1": 0.5,
+        "5": 1.0,
+        "10": 1.0,
+        "20": 1.0,
+    }
+    assert found["recall_all"]["image"]["1"] == pytest.approx(1 / 3)
+
+
+def test_every_query_and_mode_has_its_row(manifest: Path, tmp_path: Path) -> None:
+    results(manifest, image=describe(tmp_path / "i", [0, 0.5, 1, 1.5, 0.1, 0.8, 0.0]))
+    rows = pq.read_table(tmp_path / "eval" / "per_query.parquet").to_pylist()
+    assert [(row["image_id"], row["first_hit_rank"]) for row in rows] == [
+        ("q0", 1),
+        ("q1", 2),
+        ("q2", None),
+    ]
+    assert rows[1]["retrieved"] == ["d2", "d1", "d3", "d0"]
+
+
+def test_the_difference_is_paired_by_query(manifest: Path, tmp_path: Path) -> None:
+    image = describe(tmp_path / "i", [0, 0.5, 1, 1.5, 0.9, 0.5, 0.0])  # q1 right, q0 wrong
+    fused = describe(tmp_path / "f", [0, 0.5, 1, 1.5, 0.0, 0.5, 0.0])  # both right
+    delta = results(manifest, image=image, fused=fused)["delta"]["1"]
+    assert delta["value"] == 0.5
+    assert (delta["low"], delta["high"]) == (0.0, 1.0)
+
+
+def test_an_image_without_descriptor_is_not_retrieved_and_its_query_misses(
+    manifest: Path, tmp_path: Path
+) -> None:
+    angles = [0, 0.5, 1, 1.5, 0.0, 0.5, 0.0]
+    found = results(manifest, image=describe(tmp_path / "i", angles, absent=(0, 5)))
+    assert {k: each["value"] for k, each in found["recall"]["image"].items()} == dict.fromkeys(
+        ("1", "5", "10", "20"), 0.0
+    )
+    rows = pq.read_table(tmp_path / "eval" / "per_query.parquet").to_pylist()
+    assert "d0" not in rows[0]["retrieved"] and rows[1]["retrieved"] == []
+
+
+def test_descriptors_of_another_set_are_refused(manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match="describes 2 images, toy has 7"):
+        results(manifest, image=describe(tmp_path / "i", [0, 1]))
+
+
+def test_the_table_says_counts_intervals_and_that_it_is_partial() -> None:
+    estimates = {str(k): Estimate(0.5, 0.25, 0.75) for k in (1, 5, 10, 20)}
+    report = RecallReport(
+        name="toy",
+        partial="4 of 10000 database images",
+        num_database=4,
+        num_queries=3,
+        num_solvable=2,
+        positive_radius_m=25.0,
+        resampled="queries",
+        recall={"image": estimates},
+        recall_all={"image": dict.fromkeys(("1", "5", "10", "20"), 1 / 3)},
+    )
+    text = report.to_text()
+    assert "4 database, 3 queries (2 solvable), positives within 25 m" in text
+    assert "50.0 [25.0, 75.0]" in text and "33.3" in text
+    assert "PARTIAL, not comparable: 4 of 10000 database images" in text
