@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 Root = Annotated[
-    Path,
+    Path | None,
     typer.Option(envvar="VPRCAP_DATA", help="Folder that holds the datasets, one folder each."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -100,7 +100,7 @@ def shard_command(
 def caption_command(
     manifest: Images = None,
     dataset: Dataset = None,
-    root: Root | None = None,
+    root: Root = None,
     split: Split = None,
     captions_root: CaptionsRoot = None,
     captioner: Annotated[str, typer.Option(help="transformers, or fake for a rehearsal.")] = (
@@ -183,6 +183,116 @@ def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:
     for row in failed_rows(captions, at_most=10):
         shown = ascii(row["image_id"])[1:-1]
         typer.echo(f"vprcap: {shown}: {row['status']}: {row['error']}", err=True)
+
+
+FeaturesRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of cached features; default: features/ in the image root."),
+]
+Captions = Annotated[
+    Path | None, typer.Option(help="Caption set to use, where the captions root holds several.")
+]
+
+
+@app.command("train")
+def train_command(
+    manifest: Images = None,
+    dataset: Dataset = None,
+    root: Root = None,
+    split: Split = None,
+    captions_root: CaptionsRoot = None,
+    captions: Captions = None,
+    features_root: FeaturesRoot = None,
+    image_encoder: Annotated[
+        str, typer.Option(help="Hub name, directory, or packaged:dinov2-s-saliency; @8: layer 8.")
+    ] = "facebook/dinov2-base",
+    text_encoder: Annotated[
+        str, typer.Option(help="Hub name, directory, or packaged:minilm-l6.")
+    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    output: Annotated[Path, typer.Option(help="Folder of the trained combiner.")] = Path(
+        "runs/combiner"
+    ),
+    descriptor_dim: Annotated[int, typer.Option(help="Length of the descriptor.")] = 512,
+    epochs: Annotated[int, typer.Option(help="Passes over the places, at most.")] = 10,
+    seed: Annotated[int, typer.Option(help="Decides weights, split and batches.")] = 0,
+    allow_partial: Partial = False,
+) -> None:
+    """Train the combiner of text and image on a captioned set with places.
+
+    Example: vprcap train --dataset gsv-cities --root /data
+    """
+    from vprcap.training import TrainConfig
+    from vprcap.workflows.experiment import Encoders, train_combiner
+    from vprcap.workflows.prepare import Source
+
+    run = train_combiner(
+        Source(manifest, dataset, root, split, captions_root, allow_partial),
+        output,
+        encoders=Encoders(image_encoder, text_encoder),
+        captions=captions,
+        features_root=features_root,
+        descriptor_dim=descriptor_dim,
+        config=TrainConfig(epochs=epochs, seed=seed),
+    )
+    typer.echo(run)
+
+
+@app.command("eval")
+def eval_command(
+    manifest: Images = None,
+    dataset: Dataset = None,
+    root: Root = None,
+    split: Split = None,
+    captions_root: CaptionsRoot = None,
+    captions: Captions = None,
+    features_root: FeaturesRoot = None,
+    run: Annotated[Path, typer.Option(help="Folder of the trained combiner.")] = Path(
+        "runs/combiner"
+    ),
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default: in the run.")
+    ] = None,
+    shuffle_captions: Annotated[
+        bool, typer.Option("--shuffle-captions", help="Control: every image gets a wrong caption.")
+    ] = False,
+    allow_partial: Partial = False,
+    as_json: Json = False,
+) -> None:
+    """Report recall@K image-only, text-only and fused, with intervals.
+
+    Example: vprcap eval --dataset pitts30k --root /data
+    """
+    from vprcap.files import read_json
+    from vprcap.report import report_from_json
+    from vprcap.workflows.experiment import evaluate_combiner
+    from vprcap.workflows.prepare import Source
+
+    results = evaluate_combiner(
+        Source(manifest, dataset, root, split, captions_root, allow_partial),
+        run,
+        output,
+        captions=captions,
+        features_root=features_root,
+        shuffle_captions=shuffle_captions,
+    )
+    report = read_json(results)
+    typer.echo(json.dumps(report, indent=2) if as_json else report_from_json(report).to_text())
+
+
+@app.command("demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("demo"),
+    as_json: Json = False,
+) -> None:
+    """Run the whole job on a city drawn on the spot: no GPU, no hub, no data.
+
+    Example: vprcap demo --out /tmp/demo
+    """
+    from vprcap.files import read_json
+    from vprcap.workflows.demo import demo, summarise
+
+    results = read_json(demo(out))
+    typer.echo(json.dumps(results, indent=2) if as_json else summarise(results))
 
 
 def main() -> NoReturn:

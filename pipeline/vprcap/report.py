@@ -67,6 +67,17 @@ class RecallReport:
         return "\n".join(lines)
 
 
+def report_from_json(stored: Mapping[str, Any]) -> RecallReport:
+    """Read back what `RecallReport.to_json` gave."""
+    recall = {mode: _read_estimates(each) for mode, each in stored["recall"].items()}
+    delta = _read_estimates(stored["delta"])
+    return RecallReport(**{**stored, "recall": recall, "delta": delta})
+
+
+def _read_estimates(stored: Mapping[str, Mapping[str, float]]) -> Estimates:
+    return {cutoff: Estimate(**each) for cutoff, each in stored.items()}
+
+
 def _line(label: str, estimates: Estimates, sign: str = "") -> str:
     cells = [
         f"{100 * each.value:{sign}.1f} [{100 * each.low:{sign}.1f}, {100 * each.high:{sign}.1f}]"

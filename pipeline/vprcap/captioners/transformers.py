@@ -116,7 +116,7 @@ class _StopWhen(StoppingCriteria):
     def __init__(self, should_stop: Callable[[], bool]) -> None:
         self._should_stop = should_stop
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor | None, **_: Any) -> torch.Tensor:
         return torch.full((len(input_ids),), self._should_stop(), device=input_ids.device)
 
 

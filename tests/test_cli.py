@@ -1,0 +1,126 @@
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vprcap.cli import app, main
+
+COMMANDS = [command.name for command in app.registered_commands]
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run_main(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vprcap", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    return run_main
+
+
+Run = Callable[..., tuple[int, str, str]]
+MakeImages = Callable[..., Path]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"Example: vprcap {command}" in out
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom vprcap.cli import main\nsys.argv = ['vprcap', '--help']\n"
+        "try:\n    main()\nfinally:\n"
+        "    heavy = {'torch', 'transformers', 'pyarrow', 'numpy', 'faiss'} & set(sys.modules)\n"
+        "    print('heavy:', sorted(heavy), file=sys.stderr)\n"
+    )
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - begun)
+    assert "heavy: []" in done.stderr
+    assert min(seconds) < 0.5
+
+
+def test_the_check_for_heavy_modules_can_fail() -> None:
+    code = "import vprcap.manifest, sys; print('pyarrow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_a_folder_of_images_is_captioned_in_one_command(run: Run, make_images: MakeImages) -> None:
+    images = make_images(["-a.jpg", "_b.jpg", "c d.jpg"])
+    (images / "broken.jpg").write_bytes(b"<html>")
+    code, out, err = run("caption", images, "--captioner", "fake", "--model", "")
+    assert code == 0
+    assert "4 images: 3 ok, 1 decode_error" in out
+    assert "vprcap: broken.jpg: decode_error: not an image; fetch it again" in err
+    code, out, _ = run("caption", images, "--captioner", "fake", "--model", "")
+    assert code == 0 and "nothing to do: all 4 images have their rows" in out
+    assert sorted(path.name for path in images.iterdir()) == sorted(
+        ["-a.jpg", "_b.jpg", "c d.jpg", "broken.jpg", "captions"]
+    )
+
+
+def test_a_dry_run_writes_no_caption_set(run: Run, make_images: MakeImages) -> None:
+    images = make_images(["a.jpg", "b.jpg"])
+    code, out, _ = run("caption", images, "--captioner", "fake", "--model", "", "--dry-run")
+    assert code == 0
+    assert re.search(r"images left +2\n", out)
+    assert not list((images / "captions").glob("*/config.json"))
+
+
+def test_names_with_control_characters_are_escaped_on_display(
+    run: Run, make_images: MakeImages
+) -> None:
+    images = make_images(["a.jpg"])
+    (images / "\x1b[31mred.jpg").write_bytes(b"")
+    _, _, err = run("caption", images, "--captioner", "fake", "--model", "")
+    assert "\x1b" not in err and r"\x1b[31mred.jpg" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scan", "nowhere", "--output", "m.parquet"], "no folder nowhere"),
+        (["shard", "nowhere.parquet"], "no manifest at nowhere.parquet; write one with"),
+        (["caption", "nowhere.parquet"], "no manifest at nowhere.parquet"),
+        (["caption"], "name either a MANIFEST"),
+        (["caption", "--dataset", "pitts30k"], "where is pitts30k? Say --root"),
+        (["caption", "--dataset", "nope", "--root", "."], "no recipe for dataset 'nope'"),
+        (["caption", "--dataset", "pitts30k", "--root", "."], "no folder pitts30k; unpack"),
+        (["train", "nowhere.parquet"], "no manifest at nowhere.parquet"),
+        (["eval", "nowhere.parquet", "--run", "gone"], "no trained combiner in gone"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VPRCAP_DATA", raising=False)
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("vprcap: ") and message in err
+    assert err.count("\n") == 1
+
+
+def test_a_bug_of_ours_keeps_its_traceback(
+    run: Run, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vprcap.stages.scan.build_manifest", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["vprcap", "scan", str(make_images(["a.jpg"])), "--output", "m"])
+    with pytest.raises(ZeroDivisionError):
+        main()
