@@ -121,6 +121,8 @@ def test_a_bug_of_ours_keeps_its_traceback(
     run: Run, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vprcap.stages.scan.build_manifest", lambda *_: 1 / 0)
-    monkeypatch.setattr(sys, "argv", ["vprcap", "scan", str(make_images(["a.jpg"])), "--output", "m"])
+    monkeypatch.setattr(
+        sys, "argv", ["vprcap", "scan", str(make_images(["a.jpg"])), "--output", "m"]
+    )
     with pytest.raises(ZeroDivisionError):
         main()

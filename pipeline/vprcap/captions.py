@@ -1,20 +1,9 @@
-"""A caption set on disk: its folder, its configuration, its rows.
-
-    <captions root>/<caption set>/
-        data/part-00003-of-00016.parquet   only Parquet: every reader may glob it
-        plan.json  config.json             what is covered, and how the text was made
-        manifests/                         one JSON a part: counts, seconds, sizes
-        journal/  leases/  staging/        work under way
-
-`CaptionSet` is the only code that spells these names. One row per image of the plan, failures
-included; a set never mixes configurations.
-"""
+"""The rows of a caption set: one per image of the plan, failures included."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vprcap.errors import InvalidError, MissingError, StaleArtefactError
-from vprcap.files import commit, fingerprint, read_json, storage_errors, write_json
+from vprcap.caption_set import CaptionConfig, CaptionSet
+from vprcap.errors import InvalidError, MissingError
+from vprcap.files import commit, storage_errors
 from vprcap.plan import Shard
 
 _PROVENANCE = ("config_id", "captioner", "model", "revision", "quantization", "prompt", "plan_id")
-# Sets that `--limit` made are for a look and never taken unless named.
-_FIRST_ONLY = re.compile(r"-first-\d+$")
 _SYMBOL = pa.dictionary(pa.int32(), pa.string())
 CAPTION_SCHEMA = pa.schema(
     [
@@ -47,116 +35,6 @@ CAPTION_SCHEMA = pa.schema(
         *((name, _SYMBOL) for name in _PROVENANCE),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionConfig:
-    """Everything that changes the text, and nothing that does not (no batch size, no device)."""
-
-    captioner: str
-    model: str
-    revision: str
-    """Commit of a hub model; hash of the files of a local one."""
-    quantization: str
-    prompt_name: str
-    prompt: str
-    max_new_tokens: int
-    framing: str
-    processor: Mapping[str, Any]
-    """Image processor: class, backend, size, resampling."""
-    dtype: str
-
-    @property
-    def config_id(self) -> str:
-        """Hex SHA-256 of the fields. The prompt's name is left out: only its bytes count."""
-        return fingerprint({k: v for k, v in asdict(self).items() if k != "prompt_name"})
-
-    @property
-    def set_name(self) -> str:
-        """Folder name: short model name, quantization, prompt, 8 digits of the config id."""
-        short = Path(self.model).name.lower()
-        return f"{short}-{self.quantization}-{self.prompt_name}-{self.config_id[:8]}"
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionSet:
-    """Paths of one caption set."""
-
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        """Folder of the finished parts."""
-        return self.root / "data"
-
-    @property
-    def config_json(self) -> Path:
-        """How the text was made."""
-        return self.root / "config.json"
-
-    @property
-    def plan_json(self) -> Path:
-        """What the set covers."""
-        return self.root / "plan.json"
-
-    @property
-    def journals(self) -> Path:
-        """Folder of rows that are captioned and not yet in a part."""
-        return self.root / "journal"
-
-    def part(self, shard: Shard) -> Path:
-        """Finished rows of a shard."""
-        return self.data / f"{shard.name}.parquet"
-
-    @property
-    def summaries(self) -> Path:
-        """Folder of what is known about each finished part."""
-        return self.root / "manifests"
-
-    def summary(self, shard: Shard) -> Path:
-        """Counts and times of a finished shard; can be rebuilt from the part."""
-        return self.summaries / f"{shard.name}.json"
-
-    def lease(self, shard: Shard) -> Path:
-        """File that the worker of a shard holds."""
-        return self.root / "leases" / f"{shard.name}.json"
-
-    def staged(self, shard: Shard, token: str) -> Path:
-        """Where a part is written before it is committed."""
-        return self.root / "staging" / f"{shard.name}.{token}.parquet"
-
-    def images_per_second(self) -> float | None:
-        """Speed of the parts that were finished here, None before the first."""
-        summaries = [read_json(path) for path in self.summaries.glob("*.json")]
-        seconds = sum(summary["seconds"] for summary in summaries)
-        return sum(summary["rows"] for summary in summaries) / seconds if seconds else None
-
-    def check(self, config: CaptionConfig, plan: Mapping[str, Any]) -> None:
-        """Check that a set that is there already has this configuration and plan.
-
-        Raises:
-            StaleArtefactError: it was written by another configuration or under another plan.
-        """
-        self._check_equal(self.config_json, "config_id", config.config_id, "configuration")
-        self._check_equal(self.plan_json, "plan_id", plan["plan_id"], "plan")
-
-    def create(self, config: CaptionConfig, plan: Mapping[str, Any]) -> None:
-        """Create the set's folders and say in them what it is; harmless if it is there."""
-        with storage_errors(self.root):
-            for folder in ("data", "manifests", "journal", "leases", "staging"):
-                (self.root / folder).mkdir(parents=True, exist_ok=True)
-        if not self.plan_json.exists():
-            write_json(self.plan_json, dict(plan))
-        if not self.config_json.exists():  # last: a folder with a config is a caption set
-            write_json(self.config_json, {"config_id": config.config_id, **asdict(config)})
-
-    def _check_equal(self, path: Path, key: str, wanted: str, what: str) -> None:
-        found = read_json(path).get(key) if path.exists() else wanted
-        if found != wanted:
-            raise StaleArtefactError(
-                f"{self.root} was written under {what} {str(found)[:8]}, not {wanted[:8]}; "
-                "sets never mix: choose another --captions-root or move that folder away"
-            )
 
 
 def build_table(rows: Sequence[Mapping[str, Any]], config: CaptionConfig, plan_id: str) -> pa.Table:
@@ -251,25 +129,3 @@ def failed_rows(set_root: Path, at_most: int) -> list[dict[str, Any]]:
     rows = read_captions(set_root, ["image_id", "status", "error"])
     failed: list[dict[str, Any]] = rows.filter(pc.field("status") != "ok")[:at_most].to_pylist()
     return failed
-
-
-def find_caption_set(captions_root: Path) -> Path:
-    """Return the one caption set of a folder.
-
-    Raises:
-        MissingError: there is none.
-        InvalidError: there are several; the message names them.
-    """
-    sets = sorted(
-        path.parent
-        for path in captions_root.glob("*/config.json")
-        if not _FIRST_ONLY.search(path.parent.name)
-    )
-    if not sets:
-        raise MissingError(f"no caption set in {captions_root}; write one with `vprcap caption`")
-    if len(sets) > 1:
-        names = ", ".join(path.name for path in sets)
-        raise InvalidError(
-            f"{captions_root} holds several caption sets; say which with --captions: {names}"
-        )
-    return sets[0]

@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from vprcap.captioners import load_captioner
-from vprcap.captioners.checkpoint import _check_quantized, open_checkpoint
+from vprcap.captioners.checkpoint import open_checkpoint
+from vprcap.captioners.quantization import check_quantized
 from vprcap.captioners.transformers import TransformersCaptioner
 from vprcap.errors import DependencyError, Interrupted, InvalidError, MissingError
 from vprcap.images import frame
@@ -96,7 +97,7 @@ def test_the_skip_list_that_everybody_copies_is_caught(random_llava: Path) -> No
         random_llava, quantization_config=wrong, device_map="cpu", dtype=torch.float32
     )
     with pytest.raises(InvalidError, match="was quantized; only the language model may be"):
-        _check_quantized(model, "nf4")
+        check_quantized(model, "nf4")
 
 
 def test_the_end_of_a_caption_is_told_from_its_being_cut(random_llava: Path) -> None:
@@ -167,7 +168,7 @@ def test_an_unknown_model_says_what_to_try(tmp_path: Path, monkeypatch: pytest.M
 def test_missing_bitsandbytes_names_the_remedy(
     random_llava: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vprcap.captioners.checkpoint.find_spec", lambda name: None)
+    monkeypatch.setattr("vprcap.captioners.quantization.find_spec", lambda name: None)
     assert importlib.util.find_spec("bitsandbytes") is not None
     with pytest.raises(DependencyError, match="pip install bitsandbytes"):
         captioner_of(random_llava, quantization="nf4")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.captions import CaptionSet, read_captions, status_counts
+from vprcap.caption_set import CaptionSet
+from vprcap.captions import read_captions, status_counts
 from vprcap.errors import BusyError, InvalidError, StaleArtefactError, StorageError
 from vprcap.stages.caption import caption, open_job
 from vprcap.stages.scan import scan

@@ -3,7 +3,6 @@
 import copy
 import logging
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
-    BitsAndBytesConfig,
     GenerationConfig,
 )
 
+from vprcap.captioners.quantization import check_quantized, quantization_config
 from vprcap.errors import DependencyError, InvalidError, MissingError
 from vprcap.files import fingerprint, sha256_of
 
@@ -178,7 +177,7 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
     _quiet_libraries()
     options: dict[str, Any] = {}
     if quantization != "none":
-        options["quantization_config"] = _quantization_config(checkpoint, quantization, dtype)
+        options["quantization_config"] = quantization_config(checkpoint.config, quantization, dtype)
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             checkpoint.source,
@@ -192,63 +191,8 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
         ).eval()
     except (OSError, ValueError, KeyError) as problem:
         raise _load_error(checkpoint.source, problem) from None
-    _check_quantized(model, quantization)
+    check_quantized(model, quantization)
     return model
-
-
-def _quantization_config(
-    checkpoint: Checkpoint, quantization: str, dtype: torch.dtype
-) -> BitsAndBytesConfig:
-    if find_spec("bitsandbytes") is None:
-        raise DependencyError(
-            f"--quantization {quantization} needs bitsandbytes; "
-            "install it with `pip install bitsandbytes`, or say --quantization none"
-        )
-    skip = _full_precision_modules(checkpoint.config)
-    if quantization == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=dtype,
-        bnb_4bit_use_double_quant=True,
-        llm_int8_skip_modules=skip,
-    )
-
-
-def _full_precision_modules(config: Any) -> list[str]:
-    """Full names of everything but the language model.
-
-    transformers 5 anchors the skip list at the start of a module's name: the widely copied
-    ``["vision_tower"]`` matches nothing, and giving any list drops the default skip of the head.
-    """
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
-    decoder = model.get_decoder()
-    inner = [
-        f"model.{name}"
-        for name, child in model.model.named_children()
-        if child is not decoder and not any(part is decoder for part in child.modules())
-    ]
-    return [*inner, "lm_head"]
-
-
-def _check_quantized(model: Any, quantization: str) -> None:
-    """Count quantized layers where they must be and where they must not."""
-    if quantization == "none":
-        return
-    import bitsandbytes as bnb
-
-    kind = bnb.nn.Linear4bit if quantization == "nf4" else bnb.nn.Linear8bitLt
-    quantized = {name for name, module in model.named_modules() if isinstance(module, kind)}
-    decoder = {id(module) for module in model.get_decoder().modules()}
-    outside = [name for name in quantized if id(model.get_submodule(name)) not in decoder]
-    if outside or not quantized:
-        found = f"{outside[0]} was quantized" if outside else "no layer was quantized"
-        raise InvalidError(
-            f"{quantization} went wrong: {found}; only the language model may be. "
-            "Say --quantization none and report the model's name"
-        )
 
 
 def _crops(image_processor: Any) -> bool:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from vprcap.caption_set import CaptionConfig
 from vprcap.captioners import Generated, OutOfMemory
-from vprcap.captions import CaptionConfig
 from vprcap.errors import Interrupted, InvalidError
 from vprcap.images import Framing
 from vprcap.prompt import Prompt

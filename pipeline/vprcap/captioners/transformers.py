@@ -16,9 +16,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from vprcap.caption_set import CaptionConfig
 from vprcap.captioners import Generated, OutOfMemory
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
-from vprcap.captions import CaptionConfig
 from vprcap.errors import Interrupted
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
@@ -116,7 +116,9 @@ class _StopWhen(StoppingCriteria):
     def __init__(self, should_stop: Callable[[], bool]) -> None:
         self._should_stop = should_stop
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor | None, **_: Any) -> torch.Tensor:
+    def __call__(
+        self, input_ids: torch.Tensor, scores: torch.Tensor | None, **_: Any
+    ) -> torch.Tensor:
         return torch.full((len(input_ids),), self._should_stop(), device=input_ids.device)
 
 

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vprcap.caption_set import CaptionSet
 from vprcap.captioners import DEFAULT_MODEL, MAX_NEW_TOKENS, Captioner, load_captioner
 from vprcap.captioners.rows import Row, RowWriter
-from vprcap.captions import CaptionSet, build_table, check_part, commit_part
+from vprcap.captions import build_table, check_part, commit_part
 from vprcap.decoding import DecodePool
 from vprcap.errors import BusyError, Interrupted, InvalidError, MissingError
 from vprcap.files import write_json

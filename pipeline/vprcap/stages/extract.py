@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vprcap.captions import CaptionSet, read_captions
+from vprcap.caption_set import CaptionSet
+from vprcap.captions import read_captions
 from vprcap.decoding import DecodePool
 from vprcap.encoders import ImageEncoder, TextEncoder
 from vprcap.errors import MissingError

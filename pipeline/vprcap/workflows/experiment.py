@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vprcap.captions import CaptionSet, find_caption_set
+from vprcap.caption_set import CaptionSet, find_caption_set
 from vprcap.descriptors import MODES
 from vprcap.encoders import load_image_encoder, load_text_encoder
 from vprcap.errors import InvalidError, MissingError

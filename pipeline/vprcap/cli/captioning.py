@@ -1,0 +1,145 @@
+"""Commands from images to captions: scan, shard, caption."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprcap.cli.options import CaptionsRoot, Dataset, Images, Json, Partial, Root, Split
+
+
+def scan_command(
+    images: Annotated[Path, typer.Argument(help="Folder of images; they stay where they are.")],
+    output: Annotated[Path, typer.Option(help="Manifest to write (Parquet).")],
+    table: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet with path, role and position or place_id.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="OURS=THEIRS where the table names a column otherwise.")
+    ] = None,
+) -> None:
+    """List images, where they were taken and what they are for.
+
+    Example: vprcap scan london/ --table london/manifest.csv --output london.parquet
+    """
+    from vprcap.manifest import read_manifest
+    from vprcap.stages.scan import scan
+
+    pairs = dict(_renaming(text) for text in column or [])
+    manifest = read_manifest(scan(images, output, table=table, columns=pairs))
+    database, queries = len(manifest.rows_of("database")), len(manifest.rows_of("query"))
+    typer.echo(
+        f"{output}: {manifest.rows.num_rows:,} images ({database:,} database, {queries:,} queries)"
+    )
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not (ours and equals and theirs):
+        raise typer.BadParameter(f"{text!r} is not OURS=THEIRS, e.g. place_id=cell")
+    return ours, theirs
+
+
+def shard_command(
+    manifest: Annotated[Path, typer.Argument(help="Manifest to cut into shards.")],
+    output: Annotated[Path | None, typer.Option(help="Plan; default: beside the manifest.")] = None,
+    shard_size: Annotated[int, typer.Option(help="Images in a shard.")] = 4096,
+) -> None:
+    """Freeze which images a run covers and how they are cut into shards.
+
+    Example: vprcap shard london.parquet
+    """
+    from vprcap.plan import read_plan
+    from vprcap.stages.shard import shard
+
+    plan = read_plan(shard(manifest, output=output, shard_size=shard_size))
+    typer.echo(f"{plan.path}: {plan.info.num_images:,} images in {len(plan.shards):,} shards")
+
+
+def caption_command(
+    manifest: Images = None,
+    dataset: Dataset = None,
+    root: Root = None,
+    split: Split = None,
+    captions_root: CaptionsRoot = None,
+    captioner: Annotated[str, typer.Option(help="transformers, or fake for a rehearsal.")] = (
+        "transformers"
+    ),
+    model: Annotated[
+        str, typer.Option(help="Hub name, directory, or packaged:tiny-llava (demonstration).")
+    ] = "llava-hf/llava-1.5-7b-hf",
+    quantization: Annotated[str, typer.Option(help="nf4, int8 or none.")] = "nf4",
+    prompt: Annotated[str, typer.Option(help="A shipped prompt, or a text file.")] = "place",
+    framing: Annotated[str, typer.Option(help="pad keeps the whole picture; crop the centre.")] = (
+        "pad"
+    ),
+    max_new_tokens: Annotated[int, typer.Option(help="Longest caption, in tokens.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Images a batch; halved when out of memory.")] = (
+        16
+    ),
+    decode_workers: Annotated[
+        int | None, typer.Option(help="Processes that decode; default: up to 4.")
+    ] = None,
+    max_megapixels: Annotated[float, typer.Option(help="Larger images are not decoded.")] = 50.0,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N images, into a set of their own.")
+    ] = None,
+    allow_partial: Partial = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a caption for every image. Run it again after any interruption: it goes on.
+
+    Example: vprcap caption --dataset pitts30k --root /data
+    """
+    from vprcap.stages.caption import caption, open_job
+    from vprcap.workflows.prepare import Source, prepare
+
+    source = Source(manifest, dataset, root, split, captions_root, allow_partial)
+    job = open_job(
+        prepare(source),
+        captions_root=captions_root,
+        captioner=captioner,
+        model=model,
+        quantization=quantization,
+        prompt=prompt,
+        framing=framing,
+        max_new_tokens=max_new_tokens,
+        limit=limit,
+    )
+    if dry_run:
+        _print_job(job.describe(), as_json)
+        return
+    num_left = job.num_left
+    caption(
+        job, batch_size=batch_size, decode_workers=decode_workers, max_megapixels=max_megapixels
+    )
+    _print_captions(job.captions.root, num_left, as_json)
+
+
+def _print_job(description: dict[str, str | int | float | None], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(description, indent=2))
+        return
+    for name, value in description.items():
+        typer.echo(f"{name.replace('_', ' '):<20} {'unknown' if value is None else value}")
+
+
+def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:
+    from vprcap.captions import failed_rows, status_counts
+
+    counts = status_counts(captions)
+    if as_json:
+        typer.echo(json.dumps({"captions": str(captions), "statuses": counts}, indent=2))
+        return
+    total = f"{sum(counts.values()):,} images"
+    if not num_left:
+        typer.echo(f"nothing to do: all {total} have their rows")
+    typer.echo(captions)
+    typer.echo(f"{total}: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()))
+    for row in failed_rows(captions, at_most=10):
+        shown = ascii(row["image_id"])[1:-1]
+        typer.echo(f"vprcap: {shown}: {row['status']}: {row['error']}", err=True)
