@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY := PASSIVE
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test check format tiny-llava bench clean
+.PHONY: help install demo test check format tiny-llava bench chaos clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ demo: install ## the whole job on the embedded city: render, caption, train, eva
 	$(BIN)/vprcap demo --out demo
 
 test: install ## all tests that need no GPU
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not chaos and not bench"
 
 check: install ## format, lint, types, layers; writes nothing
 	$(BIN)/ruff format --check pipeline tests
@@ -40,7 +40,10 @@ tiny-llava: install ## train the shipped demonstration captioner again, from not
 	$(BIN)/python -m vprcap.tiny_llava pipeline/vprcap/tiny_llava/checkpoint
 
 bench: install ## measure captioning speed against the plain ways
-	$(BIN)/python -m pytest tests/benchmarks -s --benchmarks
+	$(BIN)/python -m pytest -m bench -s
+
+chaos: install ## kill captioning runs at random moments and compare with an undisturbed one
+	$(BIN)/python -m pytest -m chaos -s
 
 clean: ## remove what was made here
 	rm -rf $(VENV) demo runs

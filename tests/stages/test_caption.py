@@ -292,6 +292,13 @@ def test_killed_runs_end_with_the_rows_of_an_undisturbed_one(make_images: MakeIm
     check_kills(make_images, num_images=120, shard_size=30, num_kills=4)
 
 
+@pytest.mark.chaos
+def test_twenty_kills_of_two_thousand_images_lose_and_double_nothing(
+    make_images: MakeImages,
+) -> None:
+    check_kills(make_images, num_images=2000, shard_size=256, num_kills=20)
+
+
 def check_kills(
     make_images: MakeImages, *, num_images: int, shard_size: int, num_kills: int
 ) -> None:
@@ -303,8 +310,11 @@ def check_kills(
     for _ in range(num_kills):
         process = start(manifest, "latency=0.004")
         time.sleep(chance.uniform(0.5, 1.6))
+        assert process.poll() is None, "it ended before it was killed"
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
+    parts = len(list(open_job(manifest, captioner="fake", model="").captions.data.iterdir()))
+    print(f"{num_kills} kills: {parts} parts and {journaled(manifest)} journaled rows were left")
     root = run_fake(manifest)
     table = read_captions(root)
     assert table["image_id"].to_pylist() == names

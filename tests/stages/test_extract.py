@@ -1,0 +1,90 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vprcap.errors import MissingError
+from vprcap.features import read_features
+from vprcap.stages.caption import caption, open_job
+from vprcap.stages.extract import extract_images, extract_text
+from vprcap.stages.scan import scan
+from vprcap.stages.shard import shard
+
+MakeImages = Callable[..., Path]
+
+
+class MeanColour:
+    """An image encoder of one token: the mean colour."""
+
+    name, dim, image_size, provenance = "mean", 3, (14, 14), "mean v1"
+
+    def __init__(self) -> None:
+        self.num_encoded = 0
+
+    def encode(self, images: Sequence[Image.Image]) -> np.ndarray:
+        self.num_encoded += len(images)
+        return np.stack([np.asarray(image).mean(axis=(0, 1))[None] / 255 for image in images])
+
+
+class Letters:
+    """A text encoder of one token a letter: its code."""
+
+    name, dim, max_length, provenance = "letters", 1, 128, "letters v1"
+
+    def encode(self, captions: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
+        longest = max([1, *(len(text or "") for text in captions)])
+        tokens = np.zeros((len(captions), longest, 1), dtype=np.float32)
+        for row, text in enumerate(captions):
+            tokens[row, : len(text or ""), 0] = [ord(letter) for letter in text or ""]
+        return tokens, tokens[..., 0] > 0
+
+
+@pytest.fixture
+def manifest(make_images: MakeImages) -> Path:
+    images = make_images([f"{i:02}.jpg" for i in range(20)])
+    (images / "07.jpg").write_bytes(b"broken")
+    return scan(images, images.parent / "set.parquet")
+
+
+def test_every_image_is_encoded_and_a_broken_one_has_no_feature(
+    manifest: Path, tmp_path: Path
+) -> None:
+    features = read_features(extract_images(manifest, MeanColour(), tmp_path / "features"))
+    assert np.flatnonzero(~features.present).tolist() == [7]
+    with Image.open(tmp_path / "images" / "03.jpg") as image:
+        mean = np.asarray(image).mean(axis=(0, 1)) / 255
+    np.testing.assert_allclose(features.tokens[3, 0], mean, rtol=2e-3)  # float16 on disk
+
+
+def test_a_second_time_nothing_is_encoded_but_the_probe(manifest: Path, tmp_path: Path) -> None:
+    encoder = MeanColour()
+    first = extract_images(manifest, encoder, tmp_path / "features")
+    encoded = encoder.num_encoded
+    assert extract_images(manifest, encoder, tmp_path / "features") == first
+    assert encoder.num_encoded == encoded
+
+
+def test_captions_are_encoded_in_manifest_order_and_new_captions_make_new_features(
+    manifest: Path, tmp_path: Path
+) -> None:
+    shard(manifest)
+    sets = [
+        caption(open_job(manifest, captioner="fake", model=model), decode_workers=1)
+        for model in ("", "loop=1")
+    ]
+    first, second = (
+        extract_text(manifest, each, Letters(), tmp_path / "features") for each in sets
+    )
+    assert first != second
+    features = read_features(first)
+    assert np.flatnonzero(~features.present).tolist() == [7]
+    assert chr(int(features.tokens[0, 0, 0])) == "A"  # every fake caption begins "A ..."
+
+
+def test_images_that_were_never_captioned_are_counted(manifest: Path, tmp_path: Path) -> None:
+    shard(manifest)
+    few = caption(open_job(manifest, captioner="fake", model="", limit=5), decode_workers=1)
+    with pytest.raises(MissingError, match=r"15 of 20 images .* first '05\.jpg'; finish"):
+        extract_text(manifest, few, Letters(), tmp_path / "features")
