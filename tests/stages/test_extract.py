@@ -31,7 +31,7 @@ class MeanColour:
 class Letters:
     """A text encoder of one token a letter: its code."""
 
-    name, dim, max_length, provenance = "letters", 1, 128, "letters v1"
+    name, dim, max_length, provenance = "letters", 1, 1024, "letters v1"
 
     def encode(self, captions: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
         longest = max([1, *(len(text or "") for text in captions)])
