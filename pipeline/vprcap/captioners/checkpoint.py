@@ -1,13 +1,11 @@
 """A vision-language checkpoint: resolved, identified and loaded with the right parts quantized."""
 
 import copy
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -18,6 +16,7 @@ from transformers import (
 from vprcap.captioners.quantization import check_quantized, quantization_config
 from vprcap.errors import DependencyError, InvalidError, MissingError
 from vprcap.files import fingerprint, sha256_of
+from vprcap.quiet import quiet_libraries
 
 _PACKAGED = "packaged:tiny-llava"
 # Processors that bring every picture to one square; others choose a size per picture.
@@ -174,7 +173,7 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
         DependencyError: quantization without bitsandbytes.
         InvalidError: the weights do not fit the model class.
     """
-    _quiet_libraries()
+    quiet_libraries()
     options: dict[str, Any] = {}
     if quantization != "none":
         options["quantization_config"] = quantization_config(checkpoint.config, quantization, dtype)
@@ -197,13 +196,3 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
 
 def _crops(image_processor: Any) -> bool:
     return bool(getattr(image_processor, "do_center_crop", False))
-
-
-def _quiet_libraries() -> None:
-    """Keep bars and notes of libraries off stderr, where our own progress is shown.
-
-    bitsandbytes logs a line for every int8 layer at every call, and a missing optional kernel.
-    """
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
