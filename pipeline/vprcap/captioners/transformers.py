@@ -73,9 +73,17 @@ class TransformersCaptioner:
         self, pixels: Sequence[np.ndarray], should_stop: Callable[[], bool]
     ) -> list[Generated]:
         inputs = self._inputs(pixels)
+        tokens = self._tokens(inputs, should_stop)
+        if should_stop():
+            raise Interrupted("stopped while a batch was being captioned")
+        num_prompt = inputs["input_ids"].shape[1]
+        return [self._read(row, num_prompt) for row in tokens[:, num_prompt:].cpu()]
+
+    def _tokens(self, inputs: Any, should_stop: Callable[[], bool]) -> torch.Tensor:
+        """Generate: prompt and caption of each row, padded behind its end."""
         try:
             with torch.inference_mode():
-                tokens = self._model.generate(
+                tokens: torch.Tensor = self._model.generate(
                     **inputs,
                     generation_config=self._checkpoint.greedy(self._model, self._max_new_tokens),
                     stopping_criteria=StoppingCriteriaList([_StopWhen(should_stop)]),
@@ -83,10 +91,7 @@ class TransformersCaptioner:
         except torch.OutOfMemoryError as problem:
             torch.cuda.empty_cache()
             raise OutOfMemory(str(problem).partition("\n")[0]) from None
-        if should_stop():
-            raise Interrupted("stopped while a batch was being captioned")
-        num_prompt = inputs["input_ids"].shape[1]
-        return [self._read(row, num_prompt) for row in tokens[:, num_prompt:].cpu()]
+        return tokens
 
     def _inputs(self, pixels: Sequence[np.ndarray]) -> Any:
         """Tokenize the prompt and normalise the pixels, which are framed and resized already."""
