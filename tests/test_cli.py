@@ -64,11 +64,11 @@ def test_the_check_for_heavy_modules_can_fail() -> None:
 def test_a_folder_of_images_is_captioned_in_one_command(run: Run, make_images: MakeImages) -> None:
     images = make_images(["-a.jpg", "_b.jpg", "c d.jpg"])
     (images / "broken.jpg").write_bytes(b"<html>")
-    code, out, err = run("caption", images, "--captioner", "fake", "--model", "")
+    code, out, err = run("caption", images, "--captioner", "fake")
     assert code == 0
     assert "4 images: 3 ok, 1 decode_error" in out
     assert "vprcap: broken.jpg: decode_error: not an image; fetch it again" in err
-    code, out, _ = run("caption", images, "--captioner", "fake", "--model", "")
+    code, out, _ = run("caption", images, "--captioner", "fake")
     assert code == 0 and "nothing to do: all 4 images have their rows" in out
     assert sorted(path.name for path in images.iterdir()) == sorted(
         ["-a.jpg", "_b.jpg", "c d.jpg", "broken.jpg", "captions"]
@@ -77,7 +77,7 @@ def test_a_folder_of_images_is_captioned_in_one_command(run: Run, make_images: M
 
 def test_a_dry_run_writes_no_caption_set(run: Run, make_images: MakeImages) -> None:
     images = make_images(["a.jpg", "b.jpg"])
-    code, out, _ = run("caption", images, "--captioner", "fake", "--model", "", "--dry-run")
+    code, out, _ = run("caption", images, "--captioner", "fake", "--dry-run")
     assert code == 0
     assert re.search(r"images left +2\n", out)
     assert not list((images / "captions").glob("*/config.json"))
@@ -88,7 +88,7 @@ def test_names_with_control_characters_are_escaped_on_display(
 ) -> None:
     images = make_images(["a.jpg"])
     (images / "\x1b[31mred.jpg").write_bytes(b"")
-    _, _, err = run("caption", images, "--captioner", "fake", "--model", "")
+    _, _, err = run("caption", images, "--captioner", "fake")
     assert "\x1b" not in err and r"\x1b[31mred.jpg" in err
 
 

@@ -85,7 +85,7 @@ def test_caption_train_and_eval_by_dataset_name(
         assert ended.value.code == 0, output.err
         return output.out
 
-    fake = ["--captioner", "fake", "--model", ""]
+    fake = ["--captioner", "fake"]
     assert "40 images: 40 ok" in vprcap("caption", "--dataset", "gsv-cities", *fake)
     partial = ["--dataset", "pitts30k", "--allow-partial"]
     assert "20 images: 20 ok" in vprcap("caption", *partial, *fake)

@@ -24,7 +24,7 @@ def data(make_images: Callable[..., Path]) -> Path:
     (images / "3.jpg").write_bytes(b"broken")
     manifest = scan(images, images.parent / "set.parquet")
     shard(manifest, shard_size=3)
-    root = caption(open_job(manifest, captioner="fake", model=""), decode_workers=1)
+    root = caption(open_job(manifest, captioner="fake"), decode_workers=1)
     # A run under way, or one that was killed, must not disturb a reader.
     (root / "staging" / "part-00000-of-00003.x.parquet").write_bytes(b"half")
     return root / "data"

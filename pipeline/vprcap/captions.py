@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vprcap.caption_set import CaptionConfig, CaptionSet
-from vprcap.errors import InvalidError, MissingError
+from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import commit, storage_errors
 from vprcap.plan import Shard
 
@@ -78,6 +78,7 @@ def check_part(path: Path, num_rows: int, plan_id: str) -> None:
 
     Raises:
         InvalidError: it is damaged or has another number of rows.
+        StaleArtefactError: it belongs to another plan.
     """
     try:
         metadata = pq.read_metadata(path)
@@ -86,6 +87,12 @@ def check_part(path: Path, num_rows: int, plan_id: str) -> None:
         raise InvalidError(
             f"caption part {path} is damaged ({reason}); move it away and run again to remake it"
         ) from None
+    found = (metadata.metadata or {}).get(b"vprcap.plan_id", b"").decode()
+    if found != plan_id:
+        raise StaleArtefactError(
+            f"caption part {path} was written under plan {found[:8] or 'unknown'}, not "
+            f"{plan_id[:8]}; move it away and run again to remake it"
+        )
     if metadata.num_rows != num_rows:
         raise InvalidError(
             f"caption part {path} has {metadata.num_rows} rows, its shard {num_rows}; "

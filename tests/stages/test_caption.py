@@ -54,7 +54,7 @@ def test_a_second_run_writes_nothing(make_images: MakeImages) -> None:
     manifest = planned(make_images(["a.jpg", "b.jpg"]))
     root = run_fake(manifest)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    job = open_job(manifest, captioner="fake", model="")
+    job = open_job(manifest, captioner="fake")
     assert job.num_left == 0
     caption(job)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
@@ -102,7 +102,7 @@ def test_another_prompt_is_another_set(make_images: MakeImages, tmp_path: Path) 
     manifest = planned(make_images(["a.jpg"]))
     (tmp_path / "mine.txt").write_text("Name the colours.")
     first = run_fake(manifest)
-    second = open_job(manifest, captioner="fake", model="", prompt=str(tmp_path / "mine.txt"))
+    second = open_job(manifest, captioner="fake", prompt=str(tmp_path / "mine.txt"))
     assert second.num_left == 1
     assert caption(second) != first
 
@@ -113,7 +113,7 @@ def test_a_set_of_another_configuration_is_refused(make_images: MakeImages) -> N
     config = json.loads((root / "config.json").read_text())
     (root / "config.json").write_text(json.dumps({**config, "config_id": "0123456789"}))
     with pytest.raises(StaleArtefactError, match="configuration 01234567, not .*--captions-root"):
-        open_job(manifest, captioner="fake", model="")
+        open_job(manifest, captioner="fake")
 
 
 def test_a_set_of_another_plan_is_refused(make_images: MakeImages) -> None:
@@ -122,7 +122,7 @@ def test_a_set_of_another_plan_is_refused(make_images: MakeImages) -> None:
     other = scan(images, images.parent / "other.parquet")
     shard(other, shard_size=1)
     with pytest.raises(StaleArtefactError, match="under plan"):
-        open_job(other, captioner="fake", model="")
+        open_job(other, captioner="fake")
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 no", None])
@@ -134,8 +134,16 @@ def test_a_damaged_part_is_named_and_kept(make_images: MakeImages, damage: bytes
     else:
         part.write_bytes(damage)
     with pytest.raises(InvalidError, match=r"caption part .*part-00000.* move it away"):
-        open_job(manifest, captioner="fake", model="")
+        open_job(manifest, captioner="fake")
     assert part.exists()
+
+
+def test_a_part_of_another_plan_is_refused(make_images: MakeImages) -> None:
+    manifest = planned(make_images(["a.jpg", "b.jpg"]))
+    part = next(CaptionSet(run_fake(manifest)).data.iterdir())
+    pq.write_table(pq.read_table(part).replace_schema_metadata({"vprcap.plan_id": "0" * 64}), part)
+    with pytest.raises(StaleArtefactError, match="was written under plan 00000000, not"):
+        open_job(manifest, captioner="fake")
 
 
 def test_a_flipped_byte_in_a_part_is_noticed_when_it_is_read(make_images: MakeImages) -> None:
@@ -165,14 +173,14 @@ def test_a_plan_of_another_folder_is_refused(make_images: MakeImages) -> None:
     manifest = planned(make_images(["a.jpg"]))
     scan(make_images(["a.jpg"], folder="elsewhere"), manifest)
     with pytest.raises(StaleArtefactError, match="is of images in .*images, the manifest of"):
-        open_job(manifest, captioner="fake", model="")
+        open_job(manifest, captioner="fake")
 
 
 def test_a_limit_makes_a_small_set_of_its_own(make_images: MakeImages) -> None:
     manifest = planned(make_images([f"{i}.jpg" for i in range(6)]))
-    job = open_job(manifest, captioner="fake", model="", limit=5)
+    job = open_job(manifest, captioner="fake", limit=5)
     assert read_captions(caption(job)).num_rows == 5
-    assert open_job(manifest, captioner="fake", model="").num_left == 6
+    assert open_job(manifest, captioner="fake").num_left == 6
 
 
 def test_a_full_disk_is_one_line_and_the_journal_survives(
@@ -187,7 +195,7 @@ def test_a_full_disk_is_one_line_and_the_journal_survives(
         patched.setattr(pq, "write_table", full)
         with pytest.raises(StorageError, match="no space left"):
             run_fake(manifest)
-    root = open_job(manifest, captioner="fake", model="").captions.root
+    root = open_job(manifest, captioner="fake").captions.root
     journal = next(CaptionSet(root).journals.iterdir())
     assert len(journal.read_bytes().splitlines()) == 2
     assert status_counts(run_fake(manifest)) == {"ok": 2}
@@ -197,7 +205,7 @@ def test_a_model_that_fails_on_every_image_stops_the_run(
     make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = planned(make_images(["a.jpg", "b.jpg", "c.jpg"]))
-    job = open_job(manifest, captioner="fake", model="")
+    job = open_job(manifest, captioner="fake")
 
     def broken(*_: object) -> None:
         raise RuntimeError("weights are upside down\nmore")
@@ -211,7 +219,7 @@ def test_one_image_that_breaks_the_model_is_a_row(
     make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = planned(make_images(["a.jpg", "b.jpg", "c.jpg"]))
-    job = open_job(manifest, captioner="fake", model="")
+    job = open_job(manifest, captioner="fake")
     whole = job.captioner.caption
     poison = []
 
@@ -250,7 +258,7 @@ def start(manifest: Path, model: str) -> subprocess.Popen[str]:
 
 
 def journaled(manifest: Path) -> int:
-    folder = open_job(manifest, captioner="fake", model="").captions.journals
+    folder = open_job(manifest, captioner="fake").captions.journals
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl"))
 
 
@@ -274,7 +282,7 @@ def test_a_signal_ends_the_run_cleanly_and_loses_at_most_the_batch_in_flight(
     kept = journaled(manifest)
     assert f"stopped by {number.name}: {kept} of 40 images have their rows" in errors
     assert "Traceback" not in errors
-    assert not list(open_job(manifest, captioner="fake", model="").captions.root.glob("leases/*"))
+    assert not list(open_job(manifest, captioner="fake").captions.root.glob("leases/*"))
     assert status_counts(run_fake(manifest)) == {"ok": 40}
 
 
@@ -313,7 +321,7 @@ def check_kills(
         assert process.poll() is None, "it ended before it was killed"
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    parts = len(list(open_job(manifest, captioner="fake", model="").captions.data.iterdir()))
+    parts = len(list(open_job(manifest, captioner="fake").captions.data.iterdir()))
     print(f"{num_kills} kills: {parts} parts and {journaled(manifest)} journaled rows were left")
     root = run_fake(manifest)
     table = read_captions(root)

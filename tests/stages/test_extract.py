@@ -85,6 +85,6 @@ def test_captions_are_encoded_in_manifest_order_and_new_captions_make_new_featur
 
 def test_images_that_were_never_captioned_are_counted(manifest: Path, tmp_path: Path) -> None:
     shard(manifest)
-    few = caption(open_job(manifest, captioner="fake", model="", limit=5), decode_workers=1)
+    few = caption(open_job(manifest, captioner="fake", limit=5), decode_workers=1)
     with pytest.raises(MissingError, match=r"15 of 20 images .* first '05\.jpg'; finish"):
         extract_text(manifest, few, Letters(), tmp_path / "features")

@@ -64,14 +64,23 @@ class Captioner(Protocol):
 
 def load_captioner(
     captioner: str,
-    model: str,
+    model: str | None,
     *,
     quantization: str,
     prompt: Prompt,
     framing: str,
     max_new_tokens: int,
 ) -> Captioner:
-    """Build a captioner by name; `model` is a hub name, a directory or ``packaged:tiny-llava``."""
+    """Build a captioner by name.
+
+    Args:
+        captioner: ``transformers`` or ``fake``.
+        model: hub name, directory or ``packaged:tiny-llava``; of ``fake``, its switches.
+        quantization: ``nf4``, ``int8`` or ``none``.
+        prompt: the fixed instruction.
+        framing: ``pad`` or ``crop``.
+        max_new_tokens: longest caption.
+    """
     _check_choice("--quantization", quantization, QUANTIZATIONS)
     _check_choice("--framing", framing, FRAMINGS)
     _check_choice("--captioner", captioner, CAPTIONERS)
@@ -80,11 +89,11 @@ def load_captioner(
     if captioner == "fake":
         from vprcap.captioners.fake import FakeCaptioner
 
-        return FakeCaptioner(model, prompt, max_new_tokens)
+        return FakeCaptioner(model or "", prompt, max_new_tokens)
     from vprcap.captioners.transformers import TransformersCaptioner
 
     return TransformersCaptioner(
-        model,
+        model or DEFAULT_MODEL,
         quantization=quantization,
         prompt=prompt,
         framing=framing,

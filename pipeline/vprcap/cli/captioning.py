@@ -67,8 +67,12 @@ def caption_command(
         "transformers"
     ),
     model: Annotated[
-        str, typer.Option(help="Hub name, directory, or packaged:tiny-llava (demonstration).")
-    ] = "llava-hf/llava-1.5-7b-hf",
+        str | None,
+        typer.Option(
+            help="Hub name, directory, or packaged:tiny-llava (demonstration); "
+            "default: llava-hf/llava-1.5-7b-hf. Of fake: its faults, e.g. latency=0.02,oom=8."
+        ),
+    ] = None,
     quantization: Annotated[str, typer.Option(help="nf4, int8 or none.")] = "nf4",
     prompt: Annotated[str, typer.Option(help="A shipped prompt, or a text file.")] = "place",
     framing: Annotated[str, typer.Option(help="pad keeps the whole picture; crop the centre.")] = (

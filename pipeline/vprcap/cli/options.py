@@ -23,7 +23,7 @@ Partial = Annotated[
     typer.Option("--allow-partial", help="Accept wrong counts and label every result with them."),
 ]
 Images = Annotated[
-    Path | None, typer.Argument(metavar="[MANIFEST]", help="A manifest, or a folder of images.")
+    Path | None, typer.Argument(metavar="MANIFEST", help="A manifest, or a folder of images.")
 ]
 FeaturesRoot = Annotated[
     Path | None,

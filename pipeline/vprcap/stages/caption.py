@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vprcap.caption_set import CaptionSet
-from vprcap.captioners import DEFAULT_MODEL, MAX_NEW_TOKENS, Captioner, load_captioner
+from vprcap.captioners import MAX_NEW_TOKENS, Captioner, load_captioner
 from vprcap.captioners.rows import Row, RowWriter
 from vprcap.captions import build_table, check_part, commit_part
 from vprcap.decoding import DecodePool
@@ -72,7 +72,7 @@ def open_job(
     *,
     captions_root: Path | None = None,
     captioner: str = "transformers",
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     quantization: str = "nf4",
     prompt: str = "place",
     framing: str = "pad",
