@@ -1,3 +1,4 @@
+import inspect
 import re
 import subprocess
 import sys
@@ -75,6 +76,20 @@ def test_a_folder_of_images_is_captioned_in_one_command(run: Run, make_images: M
     )
 
 
+def test_images_added_to_a_folder_are_reported_and_another_folder_is_told_apart(
+    run: Run, make_images: MakeImages, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    images = make_images(["a.jpg", "b.jpg"])
+    fake = ["--captioner", "fake", "--captions-root", tmp_path / "elsewhere"]
+    assert run("caption", images, *fake)[0] == 0
+    (images / "new.jpg").write_bytes((images / "a.jpg").read_bytes())
+    code, out, _ = run("caption", images, *fake)
+    assert code == 0 and "nothing to do: all 2 images" in out
+    assert "1 images were added" in caplog.text and "new.jpg" in caplog.text
+    code, _, err = run("caption", make_images(["c.jpg"], folder="other/images"), *fake)
+    assert code == 1 and "is of images in" in err
+
+
 def test_a_dry_run_writes_no_caption_set(run: Run, make_images: MakeImages) -> None:
     images = make_images(["a.jpg", "b.jpg"])
     code, out, _ = run("caption", images, "--captioner", "fake", "--dry-run")
@@ -115,6 +130,30 @@ def test_a_mistake_is_one_line_and_exit_code_one(
     assert (code, out) == (1, "")
     assert err.startswith("vprcap: ") and message in err
     assert err.count("\n") == 1
+
+
+def test_defaults_are_those_of_the_stages() -> None:
+    from vprcap.captioners import MAX_NEW_TOKENS
+    from vprcap.cli.captioning import caption_command, shard_command
+    from vprcap.cli.experiments import train_command
+    from vprcap.images import MAX_MEGAPIXELS
+    from vprcap.plan import SHARD_SIZE
+    from vprcap.stages.caption import BATCH_SIZE
+    from vprcap.stages.train import DESCRIPTOR_DIM
+    from vprcap.training import TrainConfig
+    from vprcap.workflows.experiment import IMAGE_ENCODER, TEXT_ENCODER
+
+    def default(command: Callable[..., None], name: str) -> object:
+        return inspect.signature(command).parameters[name].default
+
+    assert default(shard_command, "shard_size") == SHARD_SIZE
+    assert default(caption_command, "batch_size") == BATCH_SIZE
+    assert default(caption_command, "max_new_tokens") == MAX_NEW_TOKENS
+    assert default(caption_command, "max_megapixels") == MAX_MEGAPIXELS
+    assert default(train_command, "descriptor_dim") == DESCRIPTOR_DIM
+    assert default(train_command, "epochs") == TrainConfig.epochs
+    assert default(train_command, "image_encoder") == IMAGE_ENCODER
+    assert default(train_command, "text_encoder") == TEXT_ENCODER
 
 
 def test_a_bug_of_ours_keeps_its_traceback(

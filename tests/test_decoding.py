@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from vprcap.decoding import DecodePool
+from vprcap.images import DecodedImage, Framing, decode_image
 
 
 def test_images_come_in_order_whatever_their_workers_speed(
@@ -18,6 +21,47 @@ def test_images_come_in_order_whatever_their_workers_speed(
     with DecodePool(2, None, 50) as pool:
         statuses = [image.status for image in pool.decode(paths, ahead=6)]
     assert statuses == ["ok"] * 7 + ["missing"] + ["ok"] * 12
+
+
+def test_a_worker_that_dies_in_mid_stream_costs_no_image(make_images: Callable[..., Path]) -> None:
+    root = make_images([f"{i}.jpg" for i in range(30)])
+    paths = [root / f"{i}.jpg" for i in range(30)]
+    statuses = []
+    with DecodePool(2, None, 50.0) as pool:
+        for number, image in enumerate(pool.decode(paths, ahead=4)):
+            statuses.append(image.status)
+            if number == 5:
+                os.kill(next(iter(pool._executor._processes)), signal.SIGKILL)
+    assert statuses == ["ok"] * 30
+
+
+def test_an_image_that_ends_its_worker_is_blamed_alone(
+    make_images: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_images([f"{i}.jpg" for i in range(6)])
+    monkeypatch.setattr("vprcap.decoding.decode_image", die_on_three)
+    with DecodePool(1, None, 50.0) as pool:
+        statuses = [image.status for image in pool.decode(sorted(root.iterdir()), ahead=3)]
+    assert statuses == ["ok", "ok", "ok", "decode_error", "ok", "ok"]
+
+
+def die_on_three(path: Path, framing: Framing | None, max_megapixels: float) -> DecodedImage:
+    if path.name == "3.jpg":
+        os._exit(1)
+    return decode_image(path, framing, max_megapixels)
+
+
+def test_workers_that_cannot_start_say_so(tmp_path: Path) -> None:
+    """A script without a main guard starts itself again in each worker."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom vprcap.decoding import DecodePool\n"
+        "with DecodePool(1, None, 50.0) as pool:\n"
+        "    print(list(pool.decode([Path('a.jpg')], 1)))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert "call vprcap from under `if __name__ == '__main__':`" in done.stderr
+    assert "decode_error" not in done.stdout
 
 
 def test_the_workers_of_a_killed_process_do_not_outlive_it(

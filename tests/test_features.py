@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vprcap.errors import InvalidError, MissingError
+from vprcap.errors import BusyError, InvalidError, MissingError
 from vprcap.features import FeatureWriter, digest_rows, features_path, read_features
 
 
@@ -29,10 +29,19 @@ def test_an_interrupted_set_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     writer.append(tokens(0, 2), full(2))
     writer.save_progress()
     writer.append(tokens(90, 1), full(1))  # never saved: the process dies here
+    (tmp_path / "f" / "lease.json").unlink()
     resumed = FeatureWriter(tmp_path / "f", (4, 3, 2))
     assert resumed.num_done == 2
     resumed.append(tokens(2, 2), full(2))
     np.testing.assert_array_equal(read_features(resumed.finish({})).tokens, tokens(0, 4))
+
+
+def test_a_set_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    with FeatureWriter(tmp_path / "f", (4, 3, 2)):
+        with pytest.raises(BusyError, match="another process writes"):
+            FeatureWriter(tmp_path / "f", (4, 3, 2))
+    with FeatureWriter(tmp_path / "f", (4, 3, 2)) as again:
+        assert again.num_done == 0
 
 
 def test_an_unfinished_set_is_no_set(tmp_path: Path) -> None:

@@ -53,9 +53,11 @@ def test_a_full_disk_is_one_line_that_names_the_file() -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_other_os_errors_pass_through() -> None:
-    with pytest.raises(IsADirectoryError), storage_errors(Path("/x")):
-        raise IsADirectoryError
+def test_a_target_that_cannot_be_a_file_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for target in (tmp_path, tmp_path / "file" / "below", tmp_path / ("n" * 300)):
+        with pytest.raises(StorageError, match="cannot write"):
+            write_json(target, {})
 
 
 def test_fingerprint_ignores_the_order_of_keys_and_sees_values() -> None:

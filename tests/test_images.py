@@ -59,9 +59,19 @@ def test_a_decompression_bomb_is_too_large_and_no_warning_escapes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.new("L", (300, 300)).save(tmp_path / "bomb.png")
-    for limit in (60_000, 10_000):  # Pillow warns above its limit and raises above twice that
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        assert decode(tmp_path / "bomb.png").status == "too_large"
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)  # Pillow raises above twice that
+    assert decode(tmp_path / "bomb.png").status == "too_large"
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60_000)  # ... and warns above it
+    assert decode(tmp_path / "bomb.png").status == "ok", "the limit is ours, not Pillow's"
+
+
+def test_damaged_exif_and_an_extreme_shape_are_rows_too(tmp_path: Path) -> None:
+    gradient(40, 20).save(tmp_path / "exif.png", exif=b"garbage!")
+    assert decode(tmp_path / "exif.png").status == "decode_error"
+    Image.new("L", (1, 60_000)).save(tmp_path / "thread.png")
+    decoded = decode_image(tmp_path / "thread.png", Framing("pad", 336), 50)
+    assert decoded.status == "unsupported"
+    assert decode(tmp_path / ("n" * 300 + ".jpg")).status in ("missing", "decode_error")
 
 
 def test_sixteen_bit_images_are_unsupported(tmp_path: Path) -> None:

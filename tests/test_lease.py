@@ -1,6 +1,5 @@
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vprcap.lease import STALE_SECONDS, claim, read_holder
+from vprcap.lease import STALE_SECONDS, claim, read_holder, this_host
 
 
 def lease_of(path: Path, pid: int, host: str) -> None:
@@ -36,7 +35,7 @@ def test_a_held_lease_cannot_be_claimed_and_a_released_one_can(tmp_path: Path) -
 
 
 def test_the_lease_of_a_dead_process_on_this_host_is_taken_over(tmp_path: Path) -> None:
-    lease_of(tmp_path / "lease", dead_pid(), socket.gethostname())
+    lease_of(tmp_path / "lease", dead_pid(), this_host())
     lease = claim(tmp_path / "lease")
     assert lease is not None
     lease.__exit__(None, None, None)
@@ -71,7 +70,7 @@ def test_of_many_thieves_one_wins(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from vprcap.lease import claim;"
         "print(claim(Path(sys.argv[1])) is not None, flush=True); sys.stdin.read()"
     )
-    lease_of(tmp_path / "lease", dead_pid(), socket.gethostname())
+    lease_of(tmp_path / "lease", dead_pid(), this_host())
     thieves = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path / "lease")],

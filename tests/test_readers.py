@@ -10,8 +10,9 @@ import polars
 import pyarrow.parquet as pq
 import pytest
 
+from vprcap.caption_job import open_job
 from vprcap.captions import CAPTION_SCHEMA
-from vprcap.stages.caption import caption, open_job
+from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 

@@ -45,7 +45,7 @@ def parse_at_name(name: str) -> AtName:
     easting, northing = _number(fields[0]), _number(fields[1])
     if easting is None or northing is None:
         raise InvalidError(f"{name!r} has no numeric easting and northing after the first two @")
-    zone = f"{int(fields[2])}{fields[3]}" if fields[2].isdigit() else None
+    zone = f"{int(fields[2])}{fields[3]}" if fields[2].isdecimal() else None
     return AtName(easting, northing, zone, fields[6] or None, _number(fields[8]))
 
 

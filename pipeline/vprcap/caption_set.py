@@ -10,7 +10,6 @@
 model, prompt or quantization is another folder.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +18,6 @@ from typing import Any
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import fingerprint, read_json, storage_errors, write_json
 from vprcap.plan import Shard
-
-# Sets that `--limit` made are for a look and never taken unless named.
-_FIRST_ONLY = re.compile(r"-first-\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +92,10 @@ class CaptionSet:
         """File that the worker of a shard holds."""
         return self.root / "leases" / f"{shard.name}.json"
 
+    def retired(self, shard: Shard) -> Path:
+        """A part that was taken back into work, until its successor is committed."""
+        return self.root / "staging" / f"{shard.name}.retired"
+
     def staged(self, shard: Shard, token: str) -> Path:
         """Where a part is written before it is committed."""
         return self.root / "staging" / f"{shard.name}.{token}.parquet"
@@ -104,7 +104,9 @@ class CaptionSet:
         """Speed of the parts that were finished here, None before the first."""
         summaries = [read_json(path) for path in self.summaries.glob("*.json")]
         seconds = sum(summary["seconds"] for summary in summaries)
-        return sum(summary["rows"] for summary in summaries) / seconds if seconds else None
+        return (
+            sum(summary["captioned_here"] for summary in summaries) / seconds if seconds else None
+        )
 
     def check(self, config: CaptionConfig, plan: Mapping[str, Any]) -> None:
         """Check that a set that is there already has this configuration and plan.
@@ -126,7 +128,8 @@ class CaptionSet:
             write_json(self.config_json, {"config_id": config.config_id, **asdict(config)})
 
     def _check_equal(self, path: Path, key: str, wanted: str, what: str) -> None:
-        found = read_json(path).get(key) if path.exists() else wanted
+        stored = read_json(path) if path.exists() else {key: wanted}
+        found = stored.get(key) if isinstance(stored, dict) else None
         if found != wanted:
             raise StaleArtefactError(
                 f"{self.root} was written under {what} {str(found)[:8]}, not {wanted[:8]}; "
@@ -134,8 +137,8 @@ class CaptionSet:
             )
 
 
-def find_caption_set(captions_root: Path) -> Path:
-    """Return the one caption set of a folder.
+def find_caption_set(captions_root: Path, plan_id: str) -> Path:
+    """Return the one caption set of a plan.
 
     Raises:
         MissingError: there is none.
@@ -143,11 +146,13 @@ def find_caption_set(captions_root: Path) -> Path:
     """
     sets = sorted(
         path.parent
-        for path in captions_root.glob("*/config.json")
-        if not _FIRST_ONLY.search(path.parent.name)
+        for path in captions_root.glob("*/plan.json")
+        if read_json(path).get("plan_id") == plan_id
     )
     if not sets:
-        raise MissingError(f"no caption set in {captions_root}; write one with `vprcap caption`")
+        raise MissingError(
+            f"no caption set of these images in {captions_root}; write one with `vprcap caption`"
+        )
     if len(sets) > 1:
         names = ", ".join(path.name for path in sets)
         raise InvalidError(

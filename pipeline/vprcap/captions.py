@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vprcap.caption_set import CaptionConfig, CaptionSet
-from vprcap.errors import InvalidError, MissingError, StaleArtefactError
+from vprcap.errors import InvalidError, MissingError, StaleArtefactError, first_line
 from vprcap.files import commit, storage_errors
 from vprcap.plan import Shard
 
-_PROVENANCE = ("config_id", "captioner", "model", "revision", "quantization", "prompt", "plan_id")
+PROVENANCE = ("config_id", "captioner", "model", "revision", "quantization", "prompt", "plan_id")
 _SYMBOL = pa.dictionary(pa.int32(), pa.string())
 CAPTION_SCHEMA = pa.schema(
     [
@@ -32,22 +32,15 @@ CAPTION_SCHEMA = pa.schema(
         ("image_width", pa.int32()),  # pixels, after orientation
         ("image_height", pa.int32()),
         ("seconds", pa.float32()),  # the image's share of its batch's time
-        *((name, _SYMBOL) for name in _PROVENANCE),
+        *((name, _SYMBOL) for name in PROVENANCE),
     ]
 )
 
 
 def build_table(rows: Sequence[Mapping[str, Any]], config: CaptionConfig, plan_id: str) -> pa.Table:
     """Build the Parquet table of a shard from its rows, adding provenance to each."""
-    provenance = {
-        "config_id": config.config_id,
-        "captioner": config.captioner,
-        "model": config.model,
-        "revision": config.revision,
-        "quantization": config.quantization,
-        "prompt": config.prompt,
-        "plan_id": plan_id,
-    }
+    known = {**asdict(config), "config_id": config.config_id, "plan_id": plan_id}
+    provenance = {name: known[name] for name in PROVENANCE}
     table = pa.Table.from_pylist([{**row, **provenance} for row in rows], schema=CAPTION_SCHEMA)
     return table.replace_schema_metadata(
         {
@@ -83,7 +76,7 @@ def check_part(path: Path, num_rows: int, plan_id: str) -> None:
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowInvalid, OSError) as problem:
-        reason = str(problem).partition("\n")[0]
+        reason = first_line(problem)
         raise InvalidError(
             f"caption part {path} is damaged ({reason}); move it away and run again to remake it"
         ) from None
@@ -109,7 +102,7 @@ def read_captions(
         MissingError: it is no caption set, or nothing is finished yet.
         InvalidError: a part is damaged.
     """
-    parts = sorted(CaptionSet(set_root).data.glob("*.parquet"))
+    parts = sorted(CaptionSet(set_root).data.glob("part-*.parquet"))
     if not parts:
         raise MissingError(f"no captions in {set_root}; write them with `vprcap caption`")
     return pa.concat_tables([_read_part(part, columns) for part in parts])
@@ -119,7 +112,7 @@ def _read_part(path: Path, columns: Sequence[str]) -> pa.Table:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True).read(list(columns))
     except (pa.ArrowInvalid, OSError, KeyError) as problem:
-        reason = str(problem).partition("\n")[0]
+        reason = first_line(problem)
         raise InvalidError(
             f"caption part {path} is damaged ({reason}); move it away and caption again"
         ) from None

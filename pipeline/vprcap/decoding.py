@@ -15,6 +15,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from PIL import Image
+
+from vprcap.errors import InvalidError
 from vprcap.images import DecodedImage, Framing, decode_image
 
 
@@ -41,7 +44,12 @@ class DecodePool:
             yield self._result(waiting)
 
     def _submit(self, path: Path) -> Future[DecodedImage]:
-        return self._executor.submit(decode_image, path, *self._arguments)
+        try:
+            return self._executor.submit(decode_image, path, *self._arguments)
+        except BrokenProcessPool as broken:  # `_result` recovers when it is this image's turn
+            failed: Future[DecodedImage] = Future()
+            failed.set_exception(broken)
+            return failed
 
     def _result(self, waiting: deque[tuple[Path, Future[DecodedImage]]]) -> DecodedImage:
         path, future = waiting.popleft()
@@ -56,6 +64,7 @@ class DecodePool:
         """Decode `path` alone: if that ends its process again, the image is to blame."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         with self._start(1) as alone:
+            _check_alive(alone)
             try:
                 decoded = alone.submit(decode_image, path, *self._arguments).result()
             except BrokenProcessPool:
@@ -72,8 +81,28 @@ class DecodePool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
+def _check_alive(executor: ProcessPoolExecutor) -> None:
+    """Tell a worker that cannot start from one that an image ends."""
+    try:
+        executor.submit(os.getpid).result()
+    except BrokenProcessPool:
+        raise InvalidError(
+            "decode workers cannot start; in a script, call vprcap from under "
+            "`if __name__ == '__main__':`, and look for a limit on memory or processes"
+        ) from None
+
+
+def default_workers() -> int:
+    """Workers for the CPUs this process may use; four keep most models busy."""
+    return min(4, len(os.sched_getaffinity(0)))
+
+
 def _initialise_worker() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it when it is killed."""
+    """Leave Ctrl-C to the parent, and do not outlive it when it is killed.
+
+    Pillow's own pixel limit is lifted: `decode_image` checks the size before it decodes.
+    """
+    Image.MAX_IMAGE_PIXELS = None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -49,3 +49,8 @@ class Interrupted(VprcapError):  # noqa: N818 - it is not an error of the user
         """Take the exit code that shells expect: 128 plus the signal's number."""
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def first_line(problem: BaseException) -> str:
+    """Say what a library's error says, in one line without a full stop."""
+    return str(problem).strip().partition("\n")[0].rstrip(".") or type(problem).__name__

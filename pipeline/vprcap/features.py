@@ -10,7 +10,7 @@ captions themselves. Features can therefore never be older than their captions.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float16
 from numpy.lib.format import open_memmap
 
-from vprcap.errors import InvalidError, MissingError
+from vprcap.errors import BusyError, InvalidError, MissingError
 from vprcap.files import fingerprint, fsync, read_json, storage_errors, write_json
+from vprcap.lease import claim
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Features:
     @property
     def present(self) -> Bool[np.ndarray, " images"]:
         """Which images have a feature at all."""
-        found: np.ndarray = self.mask.any(axis=1)
+        found: np.ndarray = np.any(self.mask, axis=1)
         return found
 
 
-def digest_rows(rows: Sequence[Any]) -> str:
+def digest_rows(rows: Iterable[Any]) -> str:
     """Hex SHA-256 of a sequence of JSON-able rows, in order."""
     digest = hashlib.sha256()
     for row in rows:
@@ -71,18 +72,35 @@ def read_features(path: Path) -> Features:
 
 
 class FeatureWriter:
-    """Fills a feature set block by block; a killed run goes on where its last block ended."""
+    """Fills a feature set block by block; a killed run goes on where its last save ended.
+
+    Use as a context manager: a lease keeps a second process from writing the same set.
+
+    Raises:
+        BusyError: another process writes this set.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
         self.path = path
         self._state = path / "progress.json"
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-            resumed = self._state.is_file()
-            mode = "r+" if resumed else "w+"
-            self._tokens = open_memmap(path / "tokens.npy", mode, np.float16, shape)  # type: ignore[no-untyped-call]
-            self._mask = open_memmap(path / "mask.npy", mode, np.bool_, shape[:2])  # type: ignore[no-untyped-call]
+        lease = claim(path / "lease.json")
+        if lease is None:
+            raise BusyError(f"another process writes {path}; wait for it, then run again")
+        self._lease = lease
+        names = ("tokens.npy", "mask.npy")
+        resumed = self._state.is_file() and all((path / name).is_file() for name in names)
+        with storage_errors(path):
+            self._tokens = _open(path / names[0], resumed, np.float16, shape)
+            self._mask = _open(path / names[1], resumed, np.bool_, shape[:2])
         self.num_done: int = read_json(self._state)["num_done"] if resumed else 0
+
+    def __enter__(self) -> "FeatureWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lease.__exit__(*error)
 
     def append(self, tokens: np.ndarray, mask: np.ndarray) -> None:
         """Write the next rows; `tokens` may be shorter than the set's token axis.
@@ -100,15 +118,19 @@ class FeatureWriter:
     def save_progress(self) -> None:
         """Force what was appended to the disk and remember how far it goes."""
         with storage_errors(self.path):
-            self._tokens.flush()
-            self._mask.flush()
+            for name in ("tokens.npy", "mask.npy"):
+                fsync(self.path / name)
         write_json(self._state, {"num_done": self.num_done})
 
     def finish(self, identity: Mapping[str, Any]) -> Path:
         """Declare the set whole."""
         self.save_progress()
-        for name in ("tokens.npy", "mask.npy"):
-            fsync(self.path / name)
         write_json(self.path / "features.json", dict(identity))
-        self._state.unlink()
+        self._state.unlink(missing_ok=True)
         return self.path
+
+
+def _open(path: Path, resumed: bool, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    mode: Any = "r+" if resumed else "w+"
+    mapped: np.ndarray = open_memmap(path, mode, dtype, shape)
+    return mapped

@@ -10,25 +10,24 @@ import errno
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vprcap.errors import InvalidError, MissingError, StorageError
+from vprcap.errors import InvalidError, MissingError, StorageError, first_line
 
 _STORAGE = {errno.ENOSPC: "no space left", errno.EDQUOT: "over quota", errno.EROFS: "read-only"}
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what a disk can refuse (full, quota, read-only, not allowed, broken) into one line."""
+    """Turn what a file system can refuse (full, forbidden, broken, no place) into one line."""
     try:
         yield
     except OSError as problem:
-        if problem.errno not in {*_STORAGE, errno.EACCES, errno.EPERM, errno.EIO}:
-            raise
-        cause = _STORAGE.get(problem.errno, problem.strerror)
+        cause = _STORAGE.get(problem.errno or 0) or problem.strerror or first_line(problem)
         raise StorageError(
             f"cannot write {path}: {cause}; what was finished before is kept: "
             "make room or choose another folder, then run the same command again"
@@ -38,14 +37,14 @@ def storage_errors(path: Path) -> Iterator[None]:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the body ends well it becomes `path`, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             fsync(temporary)
             os.replace(temporary, path)
-            fsync(path.parent)
+            fsync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -71,12 +70,18 @@ def commit(staged: Path, final: Path) -> bool:
             os.replace(staged, final)
         finally:
             staged.unlink(missing_ok=True)
-        fsync(final.parent)
+        fsync_folder(final.parent)
     return True
 
 
+def fsync_folder(path: Path) -> None:
+    """Flush a folder, so that a new name survives; some network file systems cannot."""
+    with suppress(OSError):
+        fsync(path)
+
+
 def fsync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
+    """Flush a file to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -99,7 +104,7 @@ def fingerprint(value: Any) -> str:
 def write_json(path: Path, value: Any) -> Path:
     """Write `value` as readable JSON, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        temporary.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
     return path
 
 

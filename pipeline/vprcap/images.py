@@ -13,9 +13,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vprcap.errors import first_line
 
 MAX_MEGAPIXELS = 50.0
+MAX_BYTES = 2**30
+MAX_ASPECT = 100
+"""Longer edge over shorter: a resize that keeps the shape must not explode."""
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -53,20 +58,27 @@ def decode_image(path: Path, framing: Framing | None, max_megapixels: float) -> 
     """Read, check, orient and frame one image. Never raises for what is in the file."""
     sha256 = None
     try:
-        data = _read(path)
-        sha256 = hashlib.sha256(data).hexdigest()
-        image = upright(_open(data, max_megapixels))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders grumble about what they repaired
+            data = _read(path)
+            sha256 = hashlib.sha256(data).hexdigest()
+            image = upright(_open(data, max_megapixels))
+            framed = image if framing is None else frame(image, framing)
     except _BadImageError as problem:
         status, error = problem.args
         return DecodedImage(status, error, sha256=sha256)
-    framed = image if framing is None else frame(image, framing)
+    except Exception as problem:  # noqa: BLE001 - decoders raise anything on hostile bytes
+        error = f"damaged ({first_line(problem)}); fetch it again"
+        return DecodedImage("decode_error", error, sha256=sha256)
     return DecodedImage("ok", None, np.asarray(framed), sha256, image.width, image.height)
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise _BadImageError("missing", "no such file; restore it")
     try:
+        if not path.is_file():
+            raise _BadImageError("missing", "no such file; restore it")
+        if path.stat().st_size > MAX_BYTES:
+            raise _BadImageError("too_large", "more than 1 GiB on disk; make it smaller")
         data = path.read_bytes()
     except OSError as problem:
         raise _BadImageError("decode_error", f"cannot be read: {problem.strerror}") from None
@@ -76,25 +88,15 @@ def _read(path: Path) -> bytes:
 
 
 def _open(data: bytes, max_megapixels: float) -> Image.Image:
-    """Decode the first frame, refusing sizes and depths that would do harm."""
+    """Decode the first frame, refusing sizes, shapes and depths that would do harm."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            _check_size(image, max_megapixels)
-            image.load()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _BadImageError(
-            "too_large", f"more than {max_megapixels:g} megapixels; make it smaller"
-        ) from None
-    except _BadImageError:
-        raise
-    except Image.UnidentifiedImageError:
+        image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError:
+        raise _BadImageError("too_large", "far too many pixels; make it smaller") from None
+    except UnidentifiedImageError:
         raise _BadImageError("decode_error", "not an image; fetch it again") from None
-    except Exception as problem:  # noqa: BLE001 - decoders raise anything on hostile bytes
-        reason = str(problem).partition("\n")[0] or type(problem).__name__
-        raise _BadImageError("decode_error", f"damaged ({reason}); fetch it again") from None
+    _check_size(image, max_megapixels)
+    image.load()
     if image.mode in _DEEP_MODES:
         raise _BadImageError("unsupported", f"mode {image.mode} is not 8-bit; convert it")
     return image
@@ -106,7 +108,11 @@ def _check_size(image: Image.Image, max_megapixels: float) -> None:
         raise _BadImageError(
             "too_large",
             f"{megapixels:.0f} megapixels, the limit is {max_megapixels:g}; "
-            "make it smaller or raise --max-megapixels",
+            "make it smaller, or say --max-megapixels and --retry-failed",
+        )
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise _BadImageError(
+            "unsupported", f"{image.width}x{image.height} is too narrow to describe; cut it"
         )
 
 
@@ -120,19 +126,22 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def frame(image: Image.Image, framing: Framing) -> Image.Image:
-    """Bring a picture to the model's square, or pad it only where the model resizes itself."""
-    if framing.mode == "crop":
-        return image if framing.side is None else _crop(image, framing.side)
+    """Bring a picture to the model's square; leave it where the model's processor resizes."""
     if framing.side is None:
         return image
+    if framing.mode == "crop":
+        return _crop(image, framing.side)
     return _pad(image, framing.side, framing.fill)
 
 
 def _pad(image: Image.Image, side: int, fill: tuple[int, int, int]) -> Image.Image:
-    longest = max(image.size)
-    square = Image.new("RGB", (longest, longest), fill)
-    square.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
-    return square.resize((side, side), Image.Resampling.BICUBIC)
+    """Resize the longer edge to `side` and fill up the shorter one evenly."""
+    scale = side / max(image.size)
+    width, height = (max(1, round(scale * edge)) for edge in image.size)
+    square = Image.new("RGB", (side, side), fill)
+    resized = image.resize((width, height), Image.Resampling.BICUBIC)
+    square.paste(resized, ((side - width) // 2, (side - height) // 2))
+    return square
 
 
 def _crop(image: Image.Image, side: int) -> Image.Image:

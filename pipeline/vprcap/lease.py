@@ -62,11 +62,20 @@ class Lease:
 
 def claim(path: Path) -> Lease | None:
     """Take a lease, stealing a stale one; None if somebody else holds it."""
-    holder = Holder(socket.gethostname(), os.getpid(), uuid.uuid4().hex[:12])
+    holder = Holder(this_host(), os.getpid(), uuid.uuid4().hex[:12])
     with storage_errors(path):
         if _create(path, holder) or (_is_stale(path) and _steal(path, holder)):
             return Lease(path, holder)
     return None
+
+
+def this_host() -> str:
+    """Name the place where a process id means something: the host, and its container's own ids."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return socket.gethostname()
+    return f"{socket.gethostname()}/{namespace}"
 
 
 def read_holder(path: Path) -> Holder | None:
@@ -83,14 +92,18 @@ def _create(path: Path, holder: Holder) -> bool:
     except FileExistsError:
         return False
     text = json.dumps({"host": holder.host, "pid": holder.pid, "token": holder.token})
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+    except OSError:  # a full disk must not leave a lease that nobody holds
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
 def _is_stale(path: Path) -> bool:
     holder = read_holder(path)
-    if holder is not None and holder.host == socket.gethostname() and not _is_alive(holder.pid):
+    if holder is not None and holder.host == this_host() and not _is_alive(holder.pid):
         return True
     try:
         return _now(path.parent) - path.stat().st_mtime > STALE_SECONDS

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vprcap.errors import InvalidError, MissingError
+from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.files import replacing
 
 MANIFEST_SCHEMA = pa.schema(
@@ -31,6 +31,9 @@ MANIFEST_SCHEMA = pa.schema(
     ]
 )
 ROLES = ("database", "query")
+# A NUL, or a part that is empty, "." or "..": two spellings of one image would be two images.
+_NOT_A_PLAIN_PATH = r"\x00|(^|/)\.{0,2}(/|$)"
+_BANDS = "CDEFGHJKLMNPQRSTUVWXcdefghjklmnpqrstuvwx"
 _METADATA_KEY = b"vprcap.manifest"
 
 
@@ -101,13 +104,11 @@ def _check_ids(ids: pa.ChunkedArray) -> None:
             f"{len(repeated)} image ids occur twice, first {values[repeated[0]]!r}; "
             "keep one row for each image"
         )
-    suspects = pc.filter(
-        ids, pc.match_substring_regex(ids, r"^/|^[A-Za-z]:|\\|(^|/)\.\.(/|$)|\x00")
-    )
+    suspects = pc.filter(ids, pc.match_substring_regex(ids, _NOT_A_PLAIN_PATH))
     if len(suspects):
         raise InvalidError(
-            f"path {suspects[0].as_py()!r} leaves the image root; "
-            "give paths relative to it, with forward slashes"
+            f"path {suspects[0].as_py()!r} leaves the image root or is not in its plain form; "
+            "give paths relative to it, with forward slashes, without ./ and //"
         )
 
 
@@ -121,12 +122,32 @@ def _check_roles(roles: pa.ChunkedArray) -> None:
 
 def write_manifest(manifest: Manifest, path: Path) -> Path:
     """Write a manifest, whole or not at all."""
+    _refuse_to_overwrite(path)
     metadata = {_METADATA_KEY: json.dumps(asdict(manifest.info)).encode()}
     with replacing(path) as temporary:
         pq.write_table(
             manifest.rows.replace_schema_metadata(metadata), temporary, compression="zstd"
         )
     return path
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    """A mistyped output must not turn somebody's table or photograph into a manifest."""
+    if not path.exists():
+        return
+    try:
+        read_manifest(path)
+    except (InvalidError, MissingError):
+        raise InvalidError(f"{path} exists and is no manifest; choose another --output") from None
+
+
+def zone_numbers(manifest: Manifest) -> list[str | None]:
+    """UTM zone numbers in row order; None where unknown.
+
+    The letter is the latitude band: metres run on across bands, not across zone numbers.
+    """
+    zones = manifest.column("zone")
+    return [None if zone is None else str(zone).rstrip(_BANDS) for zone in zones]
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -144,16 +165,12 @@ def read_manifest(path: Path) -> Manifest:
         rows = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as problem:
         raise InvalidError(
-            f"{path} is not a readable manifest ({_first_line(problem)}); scan again"
+            f"{path} is not a readable manifest ({first_line(problem)}); scan again"
         ) from None
     metadata = (rows.schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None:
         raise InvalidError(f"{path} is Parquet but no manifest; write one with `vprcap scan`")
     return Manifest(rows.replace_schema_metadata(None), ManifestInfo(**json.loads(metadata)))
-
-
-def _first_line(problem: BaseException) -> str:
-    return str(problem).partition("\n")[0].rstrip(".")
 
 
 def image_path(image_root: str | Path, image_id: str) -> Path:

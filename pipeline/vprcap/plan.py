@@ -67,8 +67,11 @@ class Plan:
 
     def image_ids(self, shard: Shard) -> list[str]:
         """Image ids of one shard, in plan order."""
-        with pq.ParquetFile(self.path) as file:
-            ids: list[str] = file.read_row_group(shard.index)["image_id"].to_pylist()
+        try:
+            with pq.ParquetFile(self.path) as file:
+                ids: list[str] = file.read_row_group(shard.index)["image_id"].to_pylist()
+        except (pa.ArrowException, OSError):
+            raise _damaged(self.path) from None
         return ids[: self.num_rows(shard)]
 
     def first(self, num_images: int) -> "Plan":
@@ -114,7 +117,7 @@ def _refuse_another(existing: Plan, info: PlanInfo) -> None:
         raise StaleArtefactError(
             f"{existing.path} is a plan of {existing.info.num_images} images in shards of "
             f"{existing.info.shard_size}, not of {info.num_images} in shards of "
-            f"{info.shard_size}; a plan is frozen: give another --output"
+            f"{info.shard_size}; a plan is frozen: move it away, or give the manifest another name"
         )
 
 
@@ -133,7 +136,7 @@ def read_plan(path: Path) -> Plan:
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowInvalid, OSError):
-        raise InvalidError(f"{path} is not a readable plan; remove it and shard again") from None
+        raise _damaged(path) from None
     if _METADATA_KEY not in metadata:
         raise InvalidError(f"{path} is Parquet but no plan; freeze one with `vprcap shard`")
     return Plan(path, PlanInfo(**json.loads(metadata[_METADATA_KEY])))
@@ -156,5 +159,12 @@ def drift(plan: Plan, manifest: Manifest) -> tuple[int, int]:
             f"{manifest.info.image_root}; move the plan away, or give the manifest another name"
         )
     now = set(manifest.image_ids)
-    planned: set[str] = set(pq.read_table(plan.path)["image_id"].to_pylist())
+    try:
+        planned: set[str] = set(pq.read_table(plan.path)["image_id"].to_pylist())
+    except (pa.ArrowException, OSError):
+        raise _damaged(plan.path) from None
     return len(now - planned), len(planned - now)
+
+
+def _damaged(path: Path) -> InvalidError:
+    return InvalidError(f"{path} is not a readable plan; remove it and shard again")

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 from vprcap.errors import InvalidError
-from vprcap.manifest import Manifest
+from vprcap.manifest import Manifest, zone_numbers
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,8 @@ def within_radius(
 def _check_zones(manifest: Manifest) -> None:
     """Coordinates of two UTM zones look alike and are hundreds of kilometres apart."""
     roles = manifest.column("role")
-    zones = {zone for zone, role in zip(manifest.column("zone"), roles, strict=True) if role}
-    # The letter is the latitude band: metres run on across bands, not across zone numbers.
-    numbers = {zone.rstrip("CDEFGHJKLMNPQRSTUVWX") for zone in zones if zone}
+    pairs = zip(zone_numbers(manifest), roles, strict=True)
+    numbers = {number for number, role in pairs if role and number}
     if len(numbers) > 1:
         raise InvalidError(
             f"database and queries of {manifest.info.name} lie in UTM zones "

@@ -15,13 +15,18 @@ class Progress:
 
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit
-        self.done = 0
+        self.done = self._resumed = 0
         self._begun = self._reported = time.monotonic()
         self._bar = _bar() if sys.stderr.isatty() else None
 
     def start_clock(self) -> None:
         """Begin to measure speed now: what came before was loading."""
         self._begun = time.monotonic()
+
+    def resume(self, count: int) -> None:
+        """Count items that an earlier run finished: done, but no measure of speed."""
+        self._resumed += count
+        self.advance(count)
 
     def advance(self, count: int = 1) -> None:
         """Count finished items and show them when it is time."""
@@ -33,7 +38,7 @@ class Progress:
 
     def speed(self) -> str:
         """Rate and remaining time, e.g. ``31.2 images/s, ETA 0:01:04``."""
-        rate = self.done / max(time.monotonic() - self._begun, 1e-9)
+        rate = (self.done - self._resumed) / max(time.monotonic() - self._begun, 1e-9)
         left = _duration((self.total - self.done) / rate) if rate else "?"
         return f"{rate:.1f} {self.unit}/s, ETA {left}"
 

@@ -5,6 +5,7 @@ name, so two wordings can never mix.
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def load_prompt(name_or_path: str) -> Prompt:
 
 def _find(name_or_path: str) -> Path:
     for path in (Path(name_or_path), shipped("prompts") / f"{name_or_path}.txt"):
-        if path.is_file():
-            return path
+        with suppress(OSError, ValueError):  # a whole instruction is no file name
+            if path.is_file():
+                return path
     names = ", ".join(sorted(path.stem for path in shipped("prompts").glob("*.txt")))
-    raise MissingError(f"no prompt {name_or_path!r}; give a text file or one of: {names}")
+    raise MissingError(f"no prompt {name_or_path[:80]!r}; give a text file or one of: {names}")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from vprcap.captioners import load_captioner
@@ -54,9 +55,9 @@ def test_captions_equal_those_of_the_plain_processor_and_generate(
     text = processor.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
     expected = []
     for image in PHOTOGRAPHS:
-        if framing == "pad":  # to a square, in the colour of the processor's mean
-            square = Image.new("RGB", (60, 60), (123, 117, 104))
-            square.paste(image, (0, 10))
+        if framing == "pad":  # 60x40 to 56x37 in a square of the colour of the processor's mean
+            square = Image.new("RGB", (56, 56), (123, 117, 104))
+            square.paste(image.resize((56, 37), Image.Resampling.BICUBIC), (0, 9))
             image = square
         inputs = processor(text=text, images=image, return_tensors="pt")
         output = model.generate(**inputs, do_sample=False, max_new_tokens=8)
@@ -129,6 +130,37 @@ def test_an_old_checkpoint_without_patch_size_is_completed(
     del settings["patch_size"]
     (old / "processor_config.json").write_text(json.dumps(settings))
     assert texts(captioner_of(old), PHOTOGRAPHS) == texts(captioner_of(random_llava), PHOTOGRAPHS)
+
+
+def test_missing_weights_are_refused_and_not_made_up(random_llava: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(random_llava, broken)
+    weights = load_file(broken / "model.safetensors")
+    lost = [name for name in weights if "multi_modal_projector" in name and "weight" in name]
+    save_file({k: v for k, v in weights.items() if k not in lost}, broken / "model.safetensors")
+    with pytest.raises(InvalidError, match="lacks 2 weights, first .*projector.linear_1.weight"):
+        captioner_of(broken)
+    whole = (random_llava / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(whole[:-1000])
+    with pytest.raises(InvalidError, match="is no usable vision-language model"):
+        captioner_of(broken)
+
+
+def test_a_models_own_habits_of_decoding_are_dropped(random_llava: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(random_llava, other)
+    habits = json.loads((other / "generation_config.json").read_text())
+    habits |= {"repetition_penalty": 5.0, "min_new_tokens": 3, "do_sample": True}
+    (other / "generation_config.json").write_text(json.dumps(habits))
+    assert texts(captioner_of(other), PHOTOGRAPHS) == texts(captioner_of(random_llava), PHOTOGRAPHS)
+
+
+def test_one_checkpoint_has_one_configuration_however_its_path_is_spelt(
+    random_llava: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(random_llava)
+    ids = {captioner_of(spelling).config.config_id for spelling in (random_llava, ".")}
+    assert len(ids) == 1
 
 
 def test_asked_to_stop_it_ends_within_a_token(random_llava: Path) -> None:

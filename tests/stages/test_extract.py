@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vprcap.caption_job import open_job
 from vprcap.errors import MissingError
 from vprcap.features import read_features
-from vprcap.stages.caption import caption, open_job
+from vprcap.stages.caption import caption
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard

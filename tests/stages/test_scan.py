@@ -71,6 +71,8 @@ def test_all_missing_columns_are_named_at_once(make_images: MakeImages) -> None:
         ("path,lat,lon\na.jpg,151,0\n", "swapped"),
         ("", "cannot read table"),
         ("path,place_id\n", "no images"),
+        ("path,path,place_id\na.jpg,b.jpg,1\n", "has column path twice"),
+        ("path,easting,northing\na.jpg,inf,2\n", "holds infinity"),
     ],
 )
 def test_a_bad_table_is_refused_in_one_line(
@@ -79,6 +81,29 @@ def test_a_bad_table_is_refused_in_one_line(
     with pytest.raises(InvalidError, match=message) as caught:
         scanned(make_images(["a.jpg"]), text)
     assert "\n" not in str(caught.value)
+
+
+def test_empty_cells_say_nothing(make_images: MakeImages) -> None:
+    manifest = scanned(
+        make_images(["a.jpg", "b.jpg"]),
+        "path,place_id,sequence,easting,northing,heading\na.jpg,,,,,\nb.jpg,1,s,2,3,nan\n",
+    )
+    empty = manifest.rows.to_pylist()[0]
+    assert {empty[name] for name in ("place_id", "sequence", "easting", "heading_deg")} == {None}
+    assert manifest.rows.to_pylist()[1]["heading_deg"] is None
+
+
+def test_half_a_position_is_refused(make_images: MakeImages) -> None:
+    with pytest.raises(MissingError, match="only one of easting and northing"):
+        scanned(make_images(["a.jpg"]), "path,easting,lat,lon\na.jpg,1,2,3\n")
+
+
+def test_an_output_that_is_somebodys_file_is_not_overwritten(make_images: MakeImages) -> None:
+    images = make_images(["a.jpg"])
+    before = (images / "a.jpg").read_bytes()
+    with pytest.raises(InvalidError, match="exists and is no manifest"):
+        scan(images, images / "a.jpg")
+    assert (images / "a.jpg").read_bytes() == before
 
 
 def test_a_table_of_another_folder_is_recognised(make_images: MakeImages) -> None:
@@ -171,8 +196,14 @@ def test_wrong_counts_are_refused_or_labelled(make_images: MakeImages) -> None:
 
 def test_a_mat_file_without_a_db_struct_is_refused(make_images: MakeImages) -> None:
     root = make_pitts(make_images)
-    for write in (lambda p: savemat(p, {"x": 1}), lambda p: p.write_bytes(b"junk" * 40)):
-        write(root / "datasets/pitts30k_test.mat")
+    mat = root / "datasets/pitts30k_test.mat"
+    truncated = mat.read_bytes()[:-40]
+    for write in (
+        lambda: savemat(mat, {"x": 1}),
+        lambda: mat.write_bytes(b"junk" * 40),
+        lambda: mat.write_bytes(truncated),
+    ):
+        write()
         with pytest.raises(InvalidError, match="no NetVLAD dbStruct"):
             scan_dataset("pitts30k", root, root.parent / "m.parquet", allow_partial=True)
 

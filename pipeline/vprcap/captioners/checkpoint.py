@@ -1,11 +1,12 @@
 """A vision-language checkpoint: resolved, identified and loaded with the right parts quantized."""
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -14,7 +15,7 @@ from transformers import (
 )
 
 from vprcap.captioners.quantization import check_quantized, quantization_config
-from vprcap.errors import DependencyError, InvalidError, MissingError
+from vprcap.errors import DependencyError, InvalidError, MissingError, first_line
 from vprcap.files import fingerprint, sha256_of
 from vprcap.quiet import quiet_libraries
 
@@ -42,7 +43,7 @@ class Checkpoint:
         if not type(image_processor).__name__.startswith(_SQUARE_PROCESSORS):
             return None
         size = image_processor.crop_size if _crops(image_processor) else image_processor.size
-        return int(size["height"]) if "height" in size else None
+        return int(size["height"]) if size and "height" in size else None
 
     @property
     def fill(self) -> tuple[int, int, int]:
@@ -72,25 +73,15 @@ class Checkpoint:
     def render(self, prompt: str) -> str:
         """Place the image and the prompt with the model's own chat template."""
         content = [{"type": "image"}, {"type": "text", "text": prompt}]
-        text: str = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
+        try:
+            text: str = self.processor.apply_chat_template(
+                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            )
+        except TemplateError as problem:
+            raise InvalidError(
+                f"the chat template of {self.name} does not work: {first_line(problem)}"
+            ) from None
         return text
-
-    def greedy(self, model: Any, max_new_tokens: int) -> GenerationConfig:
-        """Greedy decoding with the model's own special tokens and nothing else of its defaults."""
-        config: GenerationConfig = copy.deepcopy(model.generation_config)
-        config.update(
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            max_length=None,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=self.processor.tokenizer.pad_token_id,
-        )
-        return config
 
     def end_ids(self, model: Any) -> list[int]:
         """Token ids that end a caption."""
@@ -118,7 +109,10 @@ def open_checkpoint(model: str) -> Checkpoint:
     if getattr(processor, "chat_template", None) is None:
         raise InvalidError(f"model {model} has no chat template; choose an instruction-tuned one")
     _complete(processor, config)
-    return Checkpoint(model.removeprefix("packaged:"), source, revision, config, processor)
+    # A directory's spelling says nothing: its last name is shown, its files decide.
+    local = Path(model).expanduser()
+    name = local.resolve().name if local.is_dir() else model.removeprefix("packaged:")
+    return Checkpoint(name, source, revision, config, processor)
 
 
 def _source(model: str) -> str:
@@ -145,12 +139,12 @@ def _directory_hash(folder: Path) -> str:
 
 
 def _load_error(model: str, problem: Exception) -> Exception:
-    reason = str(problem).strip().partition("\n")[0]
+    reason = first_line(problem)
     if Path(model).is_dir():
         return InvalidError(f"{model} is no usable vision-language model: {reason}")
     return DependencyError(
-        f"cannot load model {model} ({reason}) "
-        f"Download it where the hub can be reached and give its directory, or try {_PACKAGED}"
+        f"cannot load model {model} ({reason}); "
+        f"download it where the hub can be reached and give its directory, or try {_PACKAGED}"
     )
 
 
@@ -178,7 +172,7 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
     if quantization != "none":
         options["quantization_config"] = quantization_config(checkpoint.config, quantization, dtype)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             checkpoint.source,
             revision=_hub_revision(checkpoint.source, checkpoint.revision),
             dtype=dtype,
@@ -186,12 +180,31 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
             attn_implementation="sdpa",
             use_safetensors=True,
             trust_remote_code=False,
+            output_loading_info=True,
             **options,
-        ).eval()
-    except (OSError, ValueError, KeyError) as problem:
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise _load_error(checkpoint.source, problem) from None
+    model, loading = loaded
+    absent = sorted(loading["missing_keys"]) + sorted(map(str, loading["mismatched_keys"]))
+    if absent:  # transformers would fill the gap with random numbers and go on
+        raise InvalidError(
+            f"{checkpoint.source} lacks {len(absent)} weights, first {absent[0]}; "
+            "fetch the checkpoint again"
+        )
+    model.generation_config = _special_tokens(checkpoint, model.generation_config)
     check_quantized(model, quantization)
-    return model
+    return model.eval()
+
+
+def _special_tokens(checkpoint: Checkpoint, stored: GenerationConfig) -> GenerationConfig:
+    """Keep a model's special tokens and drop its other habits, such as sampling or penalties."""
+    return GenerationConfig(
+        bos_token_id=stored.bos_token_id,
+        eos_token_id=stored.eos_token_id,
+        pad_token_id=checkpoint.processor.tokenizer.pad_token_id,
+        do_sample=False,
+    )
 
 
 def _crops(image_processor: Any) -> bool:

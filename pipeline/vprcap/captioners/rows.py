@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from vprcap.captioners import Captioner, Generated, OutOfMemory
-from vprcap.errors import InvalidError, VprcapError
+from vprcap.errors import InvalidError, VprcapError, first_line
 from vprcap.images import DecodedImage
+
+# Failures one after the other that are the model's and not the images': at the start of a run
+# few are enough to know.
+_FIRST_FAILURES = 3
+_MOST_FAILURES = 16
 
 Row = dict[str, Any]
 Item = tuple[str, DecodedImage]
@@ -26,6 +31,8 @@ class RowWriter:
         self._captioner = captioner
         self.batch_size = batch_size
         self._should_stop = should_stop
+        self._failed_in_a_row = 0
+        self._succeeded = False
 
     def rows(self, images: Iterable[Item]) -> Iterator[list[Row]]:
         """Yield finished rows, about a batch at a time, in any order.
@@ -55,15 +62,17 @@ class RowWriter:
                 continue
             except VprcapError:
                 raise
-            except Exception as problem:  # noqa: BLE001 - whatever a model raises on an image
-                yield self._caption_singly(part, problem)
+            except Exception:  # noqa: BLE001 - whatever a model raises on an image
+                yield self._caption_singly(part)
                 continue
             seconds = (time.perf_counter() - begun) / len(part)
             yield [_row(*item, done, seconds) for item, done in zip(part, written, strict=True)]
 
     def _write(self, batch: Sequence[Item]) -> list[Generated]:
         pixels = [image.pixels for _, image in batch if image.pixels is not None]
-        return self._captioner.caption(pixels, self._should_stop)
+        written = self._captioner.caption(pixels, self._should_stop)
+        self._succeeded, self._failed_in_a_row = True, 0
+        return written
 
     def _caption_smaller(self, batch: Sequence[Item], problem: OutOfMemory) -> Iterator[list[Row]]:
         if len(batch) == 1:
@@ -72,20 +81,25 @@ class RowWriter:
         self.batch_size = len(batch) // 2
         yield from self._caption(batch)
 
-    def _caption_singly(self, batch: Sequence[Item], problem: Exception) -> list[Row]:
-        rows, failures = [], 0
+    def _caption_singly(self, batch: Sequence[Item]) -> list[Row]:
+        rows = []
         for item in batch:
             try:
                 rows.append(_row(*item, self._write([item])[0]))
             except VprcapError:
                 raise
-            except Exception as own:  # noqa: BLE001
-                rows.append(_failed(item, "model_error", own))
-                failures += 1
-        if failures == len(batch) and failures > 1:
-            # Not an image's fault: a thousand such rows would help nobody.
-            raise InvalidError(f"the captioner fails on every image: {_sentence(problem)}")
+            except Exception as problem:  # noqa: BLE001
+                self._note_failure(problem)
+                rows.append(_failed(item, "model_error", problem))
         return rows
+
+    def _note_failure(self, problem: Exception) -> None:
+        """Stop where it is not an image's fault: a thousand such rows would help nobody."""
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= (_MOST_FAILURES if self._succeeded else _FIRST_FAILURES):
+            raise InvalidError(
+                f"the captioner fails on every image: {first_line(problem)}"
+            ) from problem
 
 
 def _row(
@@ -119,11 +133,7 @@ def _row(
 
 
 def _failed(item: Item, status: str, problem: Exception) -> Row:
-    return _row(*item) | {"status": status, "error": _sentence(problem)}
-
-
-def _sentence(problem: Exception) -> str:
-    return str(problem).partition("\n")[0] or type(problem).__name__
+    return _row(*item) | {"status": status, "error": first_line(problem)}
 
 
 def _flags(written: Generated) -> list[str]:

@@ -19,7 +19,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from vprcap.caption_set import CaptionConfig
 from vprcap.captioners import Generated, OutOfMemory
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
-from vprcap.errors import Interrupted
+from vprcap.errors import Interrupted, first_line
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
 
@@ -85,22 +85,24 @@ class TransformersCaptioner:
             with torch.inference_mode():
                 tokens: torch.Tensor = self._model.generate(
                     **inputs,
-                    generation_config=self._checkpoint.greedy(self._model, self._max_new_tokens),
+                    max_new_tokens=self._max_new_tokens,
                     stopping_criteria=StoppingCriteriaList([_StopWhen(should_stop)]),
                 )
         except torch.OutOfMemoryError as problem:
             torch.cuda.empty_cache()
-            raise OutOfMemory(str(problem).partition("\n")[0]) from None
+            raise OutOfMemory(first_line(problem)) from None
         return tokens
 
     def _inputs(self, pixels: Sequence[np.ndarray]) -> Any:
         """Tokenize the prompt and normalise the pixels, which are framed and resized already."""
         images = [Image.fromarray(image) for image in pixels]
+        tokenizer = self._checkpoint.processor.tokenizer
         inputs = self._checkpoint.processor(
             text=[self._text] * len(images),
             images=images,
             return_tensors="pt",
             padding=True,
+            add_special_tokens=not self._text.startswith(tokenizer.bos_token or "\0"),
             **self._checkpoint.image_options,
         )
         lengths = inputs["attention_mask"].sum(1)

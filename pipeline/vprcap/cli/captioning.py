@@ -43,7 +43,6 @@ def _renaming(text: str) -> tuple[str, str]:
 
 def shard_command(
     manifest: Annotated[Path, typer.Argument(help="Manifest to cut into shards.")],
-    output: Annotated[Path | None, typer.Option(help="Plan; default: beside the manifest.")] = None,
     shard_size: Annotated[int, typer.Option(help="Images in a shard.")] = 4096,
 ) -> None:
     """Freeze which images a run covers and how they are cut into shards.
@@ -53,7 +52,7 @@ def shard_command(
     from vprcap.plan import read_plan
     from vprcap.stages.shard import shard
 
-    plan = read_plan(shard(manifest, output=output, shard_size=shard_size))
+    plan = read_plan(shard(manifest, shard_size=shard_size))
     typer.echo(f"{plan.path}: {plan.info.num_images:,} images in {len(plan.shards):,} shards")
 
 
@@ -89,9 +88,12 @@ def caption_command(
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images, into a set of their own.")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Make the rows again that are not ok.")
+    ] = False,
     allow_partial: Partial = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
+        bool, typer.Option("--dry-run", help="Scan and plan, say what would be done.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +101,8 @@ def caption_command(
 
     Example: vprcap caption --dataset pitts30k --root /data
     """
-    from vprcap.stages.caption import caption, open_job
+    from vprcap.caption_job import open_job, reopen_failed
+    from vprcap.stages.caption import caption
     from vprcap.workflows.prepare import Source, prepare
 
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
@@ -117,6 +120,8 @@ def caption_command(
     if dry_run:
         _print_job(job.describe(), as_json)
         return
+    if retry_failed:
+        job = reopen_failed(job)
     num_left = job.num_left
     caption(
         job, batch_size=batch_size, decode_workers=decode_workers, max_megapixels=max_megapixels

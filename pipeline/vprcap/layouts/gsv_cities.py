@@ -6,6 +6,7 @@ case and under either spelling (``PRS`` or ``Paris``). A place is (city, place_i
 of the field number places by the position of the city in a list, which changes with the list.
 """
 
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,23 +67,31 @@ def _listed(path: Path) -> set[tuple[int, str]]:
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as problem:
         raise InvalidError(f"{path} has no place_id and panoid columns: {problem}") from None
-    return {
-        (int(float(place)), pano)
-        for place, pano in zip(*(table[name].to_pylist() for name in text), strict=True)
-    }
+    pairs = zip(*(table[name].to_pylist() for name in text), strict=True)
+    try:
+        return {(int(float(place)), pano) for place, pano in pairs}
+    except ValueError as problem:
+        raise InvalidError(f"{path} has a place_id that is no number: {problem}") from None
 
 
 def _parse(image_id: str) -> dict[str, str]:
     name = image_id.rsplit("/", 1)[-1].rsplit(".", 1)[0]
     # The panorama id may hold underscores itself, so split only the seven fields before it.
     parts = name.split("_", 7)
-    if len(parts) != 8 or not parts[1].isdigit():
+    if len(parts) != 8 or not _are_numbers(parts[1:7]):
         raise InvalidError(
             f"{image_id!r} is not <city>_<place>_<year>_<month>_<north>_<lat>_<lon>_<pano>; "
             "move other images out of Images/"
         )
     keys = ("city", "place", "year", "month", "north", "lat", "lon", "pano")
     return {"image_id": image_id, **dict(zip(keys, parts, strict=True))}
+
+
+def _are_numbers(parts: list[str]) -> bool:
+    try:
+        return all(math.isfinite(float(part)) for part in parts)
+    except ValueError:
+        return False
 
 
 def _is_listed(row: dict[str, str], listed: dict[str, set[tuple[int, str]]]) -> bool:

@@ -48,7 +48,14 @@ def _db_struct(path: Path) -> dict[str, Any]:
     try:
         struct = loadmat(path, squeeze_me=False)["dbStruct"][0, 0]
         return {name: struct[name] for name in _FIELDS}
-    except (KeyError, ValueError, IndexError, TypeError, MatReadError) as problem:
+    except (
+        OSError,
+        NotImplementedError,
+        LookupError,
+        ValueError,
+        TypeError,
+        MatReadError,
+    ) as problem:
         raise InvalidError(f"{path} holds no NetVLAD dbStruct ({problem})") from None
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from vprcap.errors import InvalidError, MissingError
+from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.layouts.projection import to_utm
 
 _ALIASES = {"image_id": "path", "heading": "heading_deg", "latitude": "lat", "longitude": "lon"}
@@ -41,13 +41,13 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
         if name in raw.schema.names
     }
     found["image_id"] = found.pop("path")
-    if "easting" not in found and "lat" in found:
+    if "easting" not in found and {"lat", "lon"} <= found.keys():
         found |= to_utm(found["lat"], found["lon"])
     if "role" in found:
         found["role"] = pc.replace_substring_regex(found["role"], "^queries$", "query")
-        found["role"] = pc.if_else(pc.equal(found["role"], ""), None, found["role"])
     if "heading_deg" in found:
-        found["heading_deg"] = pa.array(np.mod(found["heading_deg"].to_numpy(False), 360.0))
+        turned = np.mod(found["heading_deg"].to_numpy(False), 360.0)
+        found["heading_deg"] = pa.array(turned, from_pandas=True)  # no heading stays null
     return {name: array for name, array in found.items() if name not in ("lat", "lon")}
 
 
@@ -64,9 +64,8 @@ def _load(table: Path) -> pa.Table:
                 column_types={name: pa.string() for name in _header(table)}
             ),
         )
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as problem:
-        reason = str(problem).partition("\n")[0]
-        raise InvalidError(f"cannot read table {table}: {reason}") from None
+    except (pa.ArrowException, OSError) as problem:
+        raise InvalidError(f"cannot read table {table}: {first_line(problem)}") from None
 
 
 def _header(table: Path) -> list[str]:
@@ -76,6 +75,13 @@ def _header(table: Path) -> list[str]:
 
 
 def _renamed(raw: pa.Table, columns: Mapping[str, str], table: Path) -> pa.Table:
+    unknown = sorted(columns.keys() - {*_TEXT, *_NUMBERS})
+    if unknown:
+        known = ", ".join((*_TEXT, *_NUMBERS))
+        raise InvalidError(f"--column {unknown[0]}=... is no column of ours; we read: {known}")
+    repeated = sorted({name for name in raw.schema.names if raw.schema.names.count(name) > 1})
+    if repeated:
+        raise InvalidError(f"table {table} has column {', '.join(repeated)} twice; rename one")
     absent = [theirs for theirs in columns.values() if theirs not in raw.schema.names]
     if absent:
         raise MissingError(f"table {table} has no column {', '.join(absent)}; it has: {_have(raw)}")
@@ -92,6 +98,9 @@ def _renamed(raw: pa.Table, columns: Mapping[str, str], table: Path) -> pa.Table
 
 def _require_columns(raw: pa.Table, table: Path) -> None:
     names = set(raw.schema.names)
+    for pair in (("easting", "northing"), ("lat", "lon")):
+        if len(names & set(pair)) == 1:
+            raise MissingError(f"table {table} has only one of {' and '.join(pair)}; give both")
     missing = [] if "path" in names else ["path"]
     if not ({"easting", "northing"} <= names or {"lat", "lon"} <= names or "place_id" in names):
         missing.append("easting and northing (or lat and lon, or place_id)")
@@ -107,12 +116,18 @@ def _have(raw: pa.Table) -> str:
 
 
 def _typed(column: pa.ChunkedArray, name: str, table: Path) -> pa.Array:
-    if name in _TEXT:
-        return column.cast(pa.string()).combine_chunks()
-    if pa.types.is_string(column.type):
-        column = pc.if_else(pc.equal(column, ""), None, column)
     try:
-        return column.cast(pa.float64()).combine_chunks()
-    except pa.ArrowInvalid as problem:
-        reason = str(problem).partition("\n")[0]
-        raise InvalidError(f"column {name} of {table} is not numeric: {reason}") from None
+        text = column.cast(pa.string()) if name in _TEXT else column
+        if pa.types.is_string(text.type) or pa.types.is_large_string(text.type):
+            text = pc.if_else(pc.equal(text, ""), None, text)  # an empty cell says nothing
+        if name in _TEXT:
+            return text.combine_chunks()
+        numbers = text.cast(pa.float64())
+    except pa.ArrowException as problem:
+        kind = "text" if name in _TEXT else "numeric"
+        raise InvalidError(
+            f"column {name} of {table} is not {kind}: {first_line(problem)}"
+        ) from None
+    if pc.any(pc.is_inf(numbers)).as_py():
+        raise InvalidError(f"column {name} of {table} holds infinity; correct it")
+    return pc.if_else(pc.is_nan(numbers), None, numbers).combine_chunks()

@@ -5,127 +5,29 @@ journaled, captions the rest and commits the part. Correctness lies in the files
 `journal`, `captions.commit_part`), not in this process.
 """
 
-import logging
-import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vprcap.caption_set import CaptionSet
-from vprcap.captioners import MAX_NEW_TOKENS, Captioner, load_captioner
+from vprcap.caption_job import CaptionJob
 from vprcap.captioners.rows import Row, RowWriter
-from vprcap.captions import build_table, check_part, commit_part
-from vprcap.decoding import DecodePool
-from vprcap.errors import BusyError, Interrupted, InvalidError, MissingError
+from vprcap.captions import build_table, commit_part
+from vprcap.decoding import DecodePool, default_workers
+from vprcap.errors import BusyError, Interrupted, InvalidError
 from vprcap.files import write_json
 from vprcap.images import MAX_MEGAPIXELS
 from vprcap.journal import Journal, read_journals, remove_journals
 from vprcap.lease import Lease, claim, read_holder
-from vprcap.manifest import image_path, read_manifest
-from vprcap.plan import Plan, Shard, drift, plan_path, read_plan
+from vprcap.manifest import image_path
+from vprcap.plan import Shard
 from vprcap.progress import Progress
-from vprcap.prompt import load_prompt
 from vprcap.stopping import StopFlag, stop_on_signals
-
-logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
 # Two batches ahead keep the model busy; more would only hold pixels in memory.
 _BATCHES_AHEAD = 3
-
-
-@dataclass(frozen=True)
-class CaptionJob:
-    """One caption set and what is left to do for it."""
-
-    plan: Plan
-    captions: CaptionSet
-    captioner: Captioner
-    pending: list[Shard]
-
-    @property
-    def num_left(self) -> int:
-        """Images of the shards that have no part yet."""
-        return sum(self.plan.num_rows(shard) for shard in self.pending)
-
-    def describe(self) -> dict[str, str | int | float | None]:
-        """Say what `caption` would do; the time is from the parts that are finished already."""
-        info, captions = self.plan.info, self.captions
-        rate = captions.images_per_second()
-        return {
-            "captions": str(captions.root),
-            "model": self.captioner.config.model,
-            "quantization": self.captioner.config.quantization,
-            "images": info.num_images,
-            "images_left": self.num_left,
-            "shards": len(self.plan.shards),
-            "shards_left": len(self.pending),
-            "images_per_second": rate and round(rate, 2),
-            "hours_left": rate and round(self.num_left / rate / 3600, 2),
-        }
-
-
-def open_job(
-    manifest: Path,
-    *,
-    captions_root: Path | None = None,
-    captioner: str = "transformers",
-    model: str | None = None,
-    quantization: str = "nf4",
-    prompt: str = "place",
-    framing: str = "pad",
-    max_new_tokens: int = MAX_NEW_TOKENS,
-    limit: int | None = None,
-) -> CaptionJob:
-    """Find out what is to be done, without loading weights or writing anything.
-
-    Raises:
-        MissingError: the manifest has no plan, or its image root is gone.
-        StaleArtefactError: the set belongs to another configuration or plan.
-        InvalidError: a finished part is damaged.
-    """
-    plan = read_plan(plan_path(manifest))
-    _report_drift(plan, manifest)
-    plan = plan if limit is None else plan.first(limit)
-    root = Path(plan.info.image_root)
-    if not root.is_dir():
-        raise MissingError(f"no image root {root}; mount it, or scan again where the images are")
-    loaded = load_captioner(
-        captioner,
-        model,
-        quantization=quantization,
-        prompt=load_prompt(prompt),
-        framing=framing,
-        max_new_tokens=max_new_tokens,
-    )
-    suffix = "" if limit is None else f"-first-{plan.info.num_images}"
-    captions = CaptionSet((captions_root or root / "captions") / (loaded.config.set_name + suffix))
-    captions.check(loaded.config, asdict(plan.info))
-    return CaptionJob(plan, captions, loaded, _pending(plan, captions))
-
-
-def _report_drift(plan: Plan, manifest: Path) -> None:
-    added, lost = drift(plan, read_manifest(manifest))
-    if added or lost:
-        logger.warning(
-            "%s: %d images added and %d lost since the plan was frozen; "
-            "the plan stands: give a new manifest its own name to caption them",
-            manifest,
-            added,
-            lost,
-        )
-
-
-def _pending(plan: Plan, captions: CaptionSet) -> list[Shard]:
-    pending = []
-    for shard in plan.shards:
-        if captions.part(shard).exists():
-            check_part(captions.part(shard), plan.num_rows(shard), plan.info.plan_id)
-        else:
-            pending.append(shard)
-    return pending
 
 
 def caption(
@@ -142,27 +44,34 @@ def caption(
         Interrupted: a signal asked to stop; everything but the running batch is kept.
         StorageError: the disk is full; everything journaled is kept.
     """
-    if batch_size < 1:
-        raise InvalidError(f"--batch-size {batch_size} is too small; it must be at least 1")
+    _check_options(batch_size, decode_workers, max_megapixels)
     if not job.pending:
         return job.captions.root
     job.captions.create(job.captioner.config, asdict(job.plan.info))
-    num_workers = decode_workers or min(4, os.cpu_count() or 1)
     with (
         stop_on_signals() as should_stop,
-        DecodePool(num_workers, job.captioner.framing, max_megapixels) as pool,
+        DecodePool(
+            decode_workers or default_workers(), job.captioner.framing, max_megapixels
+        ) as pool,
         Progress("captioning", job.num_left, "images") as progress,
     ):
-        job.captioner.load()
-        progress.start_clock()
         worker = _Worker(job, pool, RowWriter(job.captioner, batch_size, should_stop), progress)
         try:
-            held = [shard for shard in job.pending if not worker.try_shard(shard, should_stop)]
+            left = worker.work(job.pending, should_stop)
         except Interrupted as stopped:
             raise _stopped(job, progress, should_stop) from stopped
-    if held:
-        _refuse_held(job, held)
+    if left:
+        _refuse_held(job, left)
     return job.captions.root
+
+
+def _check_options(batch_size: int, decode_workers: int | None, max_megapixels: float) -> None:
+    if batch_size < 1:
+        raise InvalidError(f"--batch-size {batch_size} is too small; it must be at least 1")
+    if decode_workers is not None and decode_workers < 1:
+        raise InvalidError(f"--decode-workers {decode_workers} is too small; use at least 1")
+    if not max_megapixels > 0:
+        raise InvalidError(f"--max-megapixels {max_megapixels:g} admits no image; use e.g. 50")
 
 
 def _stopped(job: CaptionJob, progress: Progress, flag: StopFlag) -> Interrupted:
@@ -190,26 +99,50 @@ class _Worker:
         self, job: CaptionJob, pool: DecodePool, writer: RowWriter, progress: Progress
     ) -> None:
         self._job, self._pool, self._writer, self._progress = job, pool, writer, progress
+        self._loaded = False
 
-    def try_shard(self, shard: Shard, should_stop: Callable[[], bool]) -> bool:
+    def work(self, shards: list[Shard], should_stop: Callable[[], bool]) -> list[Shard]:
+        """Caption shards, also those that others leave behind; return those that others hold."""
+        while True:
+            held = [shard for shard in shards if not self._try(shard, should_stop)]
+            if len(held) in (0, len(shards)):
+                return held
+            shards = held
+
+    def _try(self, shard: Shard, should_stop: Callable[[], bool]) -> bool:
         """Caption a shard; False if somebody else holds it."""
+        if self._job.captions.part(shard).exists():
+            return True
         lease = claim(self._job.captions.lease(shard))
         if lease is None:
             return False
         with lease:
             if not self._job.captions.part(shard).exists():
+                self._load()
                 begun = time.monotonic()
-                rows = self._caption(shard, lease, should_stop)
-                self._commit(shard, lease, rows, time.monotonic() - begun)
+                rows, num_new = self._caption(shard, lease, should_stop)
+                self._commit(shard, lease, rows)
+                seconds = time.monotonic() - begun
+                write_json(
+                    self._job.captions.summary(shard),
+                    _summary(self._job, shard, rows, num_new, seconds),
+                )
         return True
+
+    def _load(self) -> None:
+        """Load the weights when there is work for them, once."""
+        if not self._loaded:
+            self._job.captioner.load()
+            self._progress.start_clock()
+        self._loaded = True
 
     def _caption(
         self, shard: Shard, lease: Lease, should_stop: Callable[[], bool]
-    ) -> dict[str, Row]:
-        """Return the rows of a shard by image id: those journaled before, and new ones."""
+    ) -> tuple[dict[str, Row], int]:
+        """Return the rows of a shard by image id, journaled before or new, and how many are new."""
         captions, root = self._job.captions, self._job.plan.info.image_root
         rows = read_journals(captions.journals, shard.name)
-        self._progress.advance(len(rows))
+        self._progress.resume(len(rows))
         todo = [name for name in self._job.plan.image_ids(shard) if name not in rows]
         paths = (image_path(root, image_id) for image_id in todo)
         ahead = _BATCHES_AHEAD * self._writer.batch_size
@@ -221,24 +154,27 @@ class _Worker:
                 self._progress.advance(len(batch))
                 if should_stop():
                     raise Interrupted("stopped")
-        return rows
+        return rows, len(todo)
 
-    def _commit(self, shard: Shard, lease: Lease, rows: dict[str, Row], seconds: float) -> None:
+    def _commit(self, shard: Shard, lease: Lease, rows: dict[str, Row]) -> None:
         job = self._job
         ordered = [rows[image_id] for image_id in job.plan.image_ids(shard)]
         table = build_table(ordered, job.captioner.config, job.plan.info.plan_id)
-        if commit_part(job.captions, shard, lease.token, table):
-            write_json(job.captions.summary(shard), _summary(job, shard, ordered, seconds))
+        commit_part(job.captions, shard, lease.token, table)
         remove_journals(job.captions.journals, shard.name)
+        job.captions.retired(shard).unlink(missing_ok=True)
 
 
-def _summary(job: CaptionJob, shard: Shard, rows: list[Row], seconds: float) -> dict[str, Any]:
-    statuses = [row["status"] for row in rows]
+def _summary(
+    job: CaptionJob, shard: Shard, rows: dict[str, Row], num_new: int, seconds: float
+) -> dict[str, Any]:
+    statuses = [row["status"] for row in rows.values()]
     return {
         "part": job.captions.part(shard).name,
         "rows": len(rows),
         "bytes": job.captions.part(shard).stat().st_size,
         "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
+        "captioned_here": num_new,
         "seconds": round(seconds, 3),
         "config_id": job.captioner.config.config_id,
         "plan_id": job.plan.info.plan_id,

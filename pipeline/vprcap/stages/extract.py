@@ -1,6 +1,5 @@
 """Extract: manifest (and captions) -> token features of frozen encoders, cached on disk."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from PIL import Image
 
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import read_captions
-from vprcap.decoding import DecodePool
+from vprcap.decoding import DecodePool, default_workers
 from vprcap.encoders import ImageEncoder, TextEncoder
 from vprcap.errors import MissingError
 from vprcap.features import FeatureWriter, digest_rows, features_path
@@ -30,27 +29,40 @@ def extract_images(manifest: Path, encoder: ImageEncoder, features_root: Path) -
     identity = {
         "kind": "image",
         "encoder": encoder.provenance,
-        "images": digest_rows([loaded.info.image_root, *loaded.image_ids]),
+        "images": digest_rows([loaded.info.image_root, *_states(loaded)]),
     }
     path = features_path(features_root, encoder.name, identity)
     if (path / "features.json").is_file():
         return path
     height, width = encoder.image_size
     num_tokens = encoder.encode([Image.new("RGB", (width, height))]).shape[1]
-    writer = FeatureWriter(path, (len(loaded.image_ids), num_tokens, encoder.dim))
-    with Progress("image features", len(loaded.image_ids), "images") as progress:
-        progress.advance(writer.num_done)
+    shape = (len(loaded.image_ids), num_tokens, encoder.dim)
+    with (
+        FeatureWriter(path, shape) as writer,
+        Progress("image features", len(loaded.image_ids), "images") as progress,
+    ):
+        progress.resume(writer.num_done)
         for count, batch in enumerate(_decoded_batches(loaded, writer.num_done), start=1):
             writer.append(*_encode_images(encoder, batch, num_tokens))
             progress.advance(len(batch))
             if count % _BATCHES_A_SAVE == 0:
                 writer.save_progress()
-    return writer.finish(identity)
+        return writer.finish(identity)
+
+
+def _states(manifest: Manifest) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of each image file: a replaced picture has new features."""
+    for image_id in manifest.image_ids:
+        try:
+            status = image_path(manifest.info.image_root, image_id).stat()
+            yield image_id, status.st_size, status.st_mtime_ns
+        except OSError:
+            yield image_id, -1, -1
 
 
 def _decoded_batches(manifest: Manifest, start: int) -> Iterator[list[DecodedImage]]:
     paths = [image_path(manifest.info.image_root, name) for name in manifest.image_ids[start:]]
-    with DecodePool(min(4, os.cpu_count() or 1), None, MAX_MEGAPIXELS) as pool:
+    with DecodePool(default_workers(), None, MAX_MEGAPIXELS) as pool:
         batch: list[DecodedImage] = []
         for image in pool.decode(paths, ahead=3 * _IMAGE_BATCH):
             batch.append(image)
@@ -90,14 +102,19 @@ def extract_text(manifest: Path, captions: Path, encoder: TextEncoder, features_
     path = features_path(features_root, encoder.name, identity)
     if (path / "features.json").is_file():
         return path
-    writer = FeatureWriter(path, (len(texts), encoder.max_length, encoder.dim))
-    with Progress("text features", len(texts), "captions") as progress:
-        progress.advance(writer.num_done)
+    shape = (len(texts), encoder.max_length, encoder.dim)
+    with (
+        FeatureWriter(path, shape) as writer,
+        Progress("text features", len(texts), "captions") as progress,
+    ):
+        progress.resume(writer.num_done)
         for start in range(writer.num_done, len(texts), _TEXT_BATCH):
             batch = texts[start : start + _TEXT_BATCH]
             writer.append(*encoder.encode(batch))
             progress.advance(len(batch))
-    return writer.finish(identity)
+            if start // _TEXT_BATCH % _BATCHES_A_SAVE == 0:
+                writer.save_progress()
+        return writer.finish(identity)
 
 
 def _captions_of(manifest: Manifest, captions: Path) -> list[str | None]:

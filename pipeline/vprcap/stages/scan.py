@@ -9,7 +9,7 @@ from vprcap.errors import InvalidError, MissingError
 from vprcap.layouts.at import read_at
 from vprcap.layouts.folder import image_ids_below
 from vprcap.layouts.table import read_table
-from vprcap.manifest import ManifestInfo, build_manifest, image_path, write_manifest
+from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
 from vprcap.recipe import load_recipe, scan_recipe
 
 
@@ -43,11 +43,7 @@ def scan(
     else:
         found = _read_folder(images)
     manifest = build_manifest(found, ManifestInfo(str(images.absolute()), output.stem))
-    if not any(image_path(images, image_id).exists() for image_id in manifest.image_ids):
-        raise MissingError(
-            f"none of the {manifest.rows.num_rows} images of {table or images} is below {images}, "
-            f"first {manifest.image_ids[0]!r}; paths must be relative to that folder"
-        )
+    _check_present(manifest, images)
     return write_manifest(manifest, output)
 
 
@@ -58,10 +54,27 @@ def _read_folder(images: Path) -> dict[str, pa.Array]:
     return {"image_id": pa.array(image_ids, pa.string())}
 
 
+def _check_present(manifest: Manifest, images: Path) -> None:
+    """A list of images that are not there is a wrong folder, not a set of failures."""
+    if not any(_exists(image_path(images, image_id)) for image_id in manifest.image_ids):
+        raise MissingError(
+            f"none of the {manifest.rows.num_rows} images of {manifest.info.name} is below "
+            f"{images}, first {manifest.image_ids[0]!r}; paths must be relative to that folder"
+        )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for any file
+        return False
+
+
 def scan_dataset(
     dataset: str, root: Path, output: Path, *, split: str | None = None, allow_partial: bool = False
 ) -> Path:
     """Write the manifest of a split of a known dataset, after checking its counts."""
     recipe = load_recipe(dataset)
     manifest = scan_recipe(recipe, recipe.split(split), root, allow_partial)
+    _check_present(manifest, root)
     return write_manifest(manifest, output)

@@ -12,7 +12,7 @@ from vprcap.combiner import CombinerConfig
 from vprcap.errors import InvalidError, MissingError
 from vprcap.features import read_features
 from vprcap.files import write_json
-from vprcap.manifest import Manifest, read_manifest
+from vprcap.manifest import Manifest, read_manifest, zone_numbers
 from vprcap.progress import Progress
 from vprcap.training import TrainConfig, TrainingSet, fit
 
@@ -99,6 +99,7 @@ def _positions(manifest: Manifest, rows: np.ndarray) -> np.ndarray | None:
     positions: np.ndarray = metres[rows]
     if np.isnan(positions).any():
         return None
-    _, zones = np.unique(manifest.column("zone")[rows].astype(str), return_inverse=True)
+    numbers = np.array([number or "" for number in zone_numbers(manifest)])
+    _, zones = np.unique(numbers[rows], return_inverse=True)
     positions[:, 0] += 1e7 * zones
     return positions

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vprcap.caption_job import open_job
 from vprcap.captions import read_captions
 from vprcap.city import (
     EVALUATION,
@@ -22,7 +23,7 @@ from vprcap.city import (
 )
 from vprcap.city.seeds import DEMO_EVALUATION, DEMO_TRAINING
 from vprcap.files import read_json, write_json
-from vprcap.stages.caption import caption, open_job
+from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 from vprcap.training import TrainConfig

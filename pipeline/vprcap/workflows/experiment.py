@@ -10,6 +10,7 @@ from vprcap.encoders import load_image_encoder, load_text_encoder
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import read_json
 from vprcap.manifest import read_manifest
+from vprcap.plan import plan_path, read_plan
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.extract import extract_images, extract_text
@@ -44,8 +45,11 @@ def gather(
 ) -> Material:
     """Find manifest and captions and make what features are missing."""
     manifest = find_manifest(source)
-    captions = captions or find_caption_set(captions_root_of(source, manifest))
-    root = features_root or Path(read_manifest(manifest).info.image_root) / "features"
+    image_root = Path(read_manifest(manifest).info.image_root)
+    if captions is None:
+        plan_id = read_plan(plan_path(manifest)).info.plan_id
+        captions = find_caption_set(captions_root_of(source, manifest), plan_id)
+    root = features_root or image_root / "features"
     text = extract_text(manifest, captions, load_text_encoder(encoders.text), root)
     image = extract_images(manifest, load_image_encoder(encoders.image), root)
     return Material(manifest, captions, image, text)

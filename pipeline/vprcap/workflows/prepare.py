@@ -1,14 +1,18 @@
 """From what a user names (a manifest, a folder, a dataset) to a manifest with a frozen plan."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from vprcap.errors import InvalidError, MissingError
-from vprcap.manifest import read_manifest
+from vprcap.errors import InvalidError, MissingError, StaleArtefactError
+from vprcap.layouts.folder import image_ids_below
+from vprcap.manifest import Manifest, read_manifest
 from vprcap.plan import plan_path
 from vprcap.recipe import load_recipe
 from vprcap.stages.scan import scan, scan_dataset
 from vprcap.stages.shard import shard
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,19 @@ def find_manifest(source: Source) -> Path:
     if not source.path.is_dir():
         return source.path
     manifest = _captions_root(source, source.path) / f"{source.path.absolute().name}.parquet"
-    return manifest if manifest.exists() else scan(source.path, manifest)
+    if not manifest.exists():
+        return scan(source.path, manifest)
+    stored = _of_folder(manifest, source.path)
+    added = set(image_ids_below(source.path)) - set(stored.image_ids)
+    if added:
+        logger.warning(
+            "%d images were added to %s since it was scanned, first %s; they are left out: "
+            "scan it to a new manifest to caption them",
+            len(added),
+            source.path,
+            ascii(min(added)),
+        )
+    return manifest
 
 
 def _manifest_of_dataset(source: Source, dataset: str) -> Path:
@@ -50,8 +66,24 @@ def _manifest_of_dataset(source: Source, dataset: str) -> Path:
         raise MissingError(f"no folder {images}; unpack {dataset} there or give another --root")
     manifest = _captions_root(source, images) / f"{dataset}-{split}.parquet"
     if manifest.exists():
+        if _of_folder(manifest, images).info.partial:
+            logger.warning(
+                "%s was accepted as partial, and so are its results; remove it to scan again",
+                manifest,
+            )
         return manifest
     return scan_dataset(dataset, images, manifest, split=split, allow_partial=source.allow_partial)
+
+
+def _of_folder(manifest: Path, images: Path) -> Manifest:
+    """Read a manifest that was found by its name; refuse that of another folder."""
+    stored = read_manifest(manifest)
+    if Path(stored.info.image_root) != images.absolute():
+        raise StaleArtefactError(
+            f"{manifest} is of images in {stored.info.image_root}, not in {images.absolute()}; "
+            "remove it, or give another --captions-root"
+        )
+    return stored
 
 
 def prepare(source: Source) -> Path:

@@ -1,0 +1,146 @@
+"""A caption job: one caption set, and what is left to do for it."""
+
+import logging
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from vprcap.caption_set import CaptionSet
+from vprcap.captioners import MAX_NEW_TOKENS, Captioner, load_captioner
+from vprcap.captions import PROVENANCE, check_part
+from vprcap.errors import BusyError, MissingError
+from vprcap.files import storage_errors
+from vprcap.journal import Journal
+from vprcap.lease import claim
+from vprcap.manifest import Manifest, read_manifest
+from vprcap.plan import Plan, Shard, drift, plan_path, read_plan
+from vprcap.prompt import load_prompt
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CaptionJob:
+    """One caption set and what is left to do for it."""
+
+    plan: Plan
+    captions: CaptionSet
+    captioner: Captioner
+    pending: list[Shard]
+
+    @property
+    def num_left(self) -> int:
+        """Images of the shards that have no part yet."""
+        return sum(self.plan.num_rows(shard) for shard in self.pending)
+
+    def describe(self) -> dict[str, str | int | float | None]:
+        """Say what `caption` would do; the time is from the parts that are finished already."""
+        info, captions = self.plan.info, self.captions
+        rate = captions.images_per_second()
+        return {
+            "captions": str(captions.root),
+            "model": self.captioner.config.model,
+            "quantization": self.captioner.config.quantization,
+            "images": info.num_images,
+            "images_left": self.num_left,
+            "shards": len(self.plan.shards),
+            "shards_left": len(self.pending),
+            "images_per_second": rate and round(rate, 2),
+            "hours_left": rate and round(self.num_left / rate / 3600, 2),
+        }
+
+
+def open_job(
+    manifest: Path,
+    *,
+    captions_root: Path | None = None,
+    captioner: str = "transformers",
+    model: str | None = None,
+    quantization: str = "nf4",
+    prompt: str = "place",
+    framing: str = "pad",
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    limit: int | None = None,
+) -> CaptionJob:
+    """Find out what is to be done, without loading weights or writing anything.
+
+    Raises:
+        MissingError: the manifest has no plan, or its image root is gone.
+        StaleArtefactError: the set belongs to another configuration or plan.
+        InvalidError: a finished part is damaged.
+    """
+    plan = read_plan(plan_path(manifest))
+    stored = read_manifest(manifest)
+    _report_drift(plan, stored)
+    plan = plan if limit is None else plan.first(limit)
+    root = Path(plan.info.image_root)
+    if not root.is_dir():
+        raise MissingError(f"no image root {root}; mount it, or scan again where the images are")
+    loaded = load_captioner(
+        captioner,
+        model,
+        quantization=quantization,
+        prompt=load_prompt(prompt),
+        framing=framing,
+        max_new_tokens=max_new_tokens,
+    )
+    # The manifest's name comes first: two splits of one dataset share an image root.
+    suffix = "" if limit is None else f"-first-{plan.info.num_images}"
+    name = f"{stored.info.name}-{loaded.config.set_name}{suffix}"
+    captions = CaptionSet((captions_root or root / "captions") / name)
+    captions.check(loaded.config, asdict(plan.info))
+    return CaptionJob(plan, captions, loaded, _pending(plan, captions))
+
+
+def _report_drift(plan: Plan, manifest: Manifest) -> None:
+    added, lost = drift(plan, manifest)
+    if added or lost:
+        logger.warning(
+            "%s: %d images added and %d lost since the plan was frozen; "
+            "the plan stands: give a new manifest its own name to caption them",
+            manifest.info.name,
+            added,
+            lost,
+        )
+
+
+def _pending(plan: Plan, captions: CaptionSet) -> list[Shard]:
+    pending = []
+    for shard in plan.shards:
+        if captions.part(shard).exists():
+            check_part(captions.part(shard), plan.num_rows(shard), plan.info.plan_id)
+        else:
+            pending.append(shard)
+    return pending
+
+
+def reopen_failed(job: CaptionJob) -> CaptionJob:
+    """Take finished parts with failed rows back into work: only those rows are made again.
+
+    The good rows go to a journal before the part leaves `data/`, so a kill in between loses none.
+
+    Raises:
+        BusyError: another process works on such a part.
+    """
+    for shard in job.plan.shards:
+        if job.captions.part(shard).exists():
+            _reopen(job.captions, shard)
+    return replace(job, pending=_pending(job.plan, job.captions))
+
+
+def _reopen(captions: CaptionSet, shard: Shard) -> None:
+    part = captions.part(shard)
+    columns = [name for name in pq.read_schema(part).names if name not in PROVENANCE]
+    rows = pq.read_table(part, columns=columns).to_pylist()
+    good = [row for row in rows if row["status"] == "ok"]
+    if len(good) == len(rows):
+        return
+    lease = claim(captions.lease(shard))
+    if lease is None:
+        raise BusyError(f"{shard} of {captions.root.name} is held by another run; wait for it")
+    with lease, storage_errors(part):
+        with Journal(captions.journals, shard.name, lease.token) as journal:
+            journal.append(good)
+        os.replace(part, captions.retired(shard))
