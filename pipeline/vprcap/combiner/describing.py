@@ -1,0 +1,54 @@
+"""Descriptors of a whole set of stored features, block by block."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from vprcap.combiner.combiner import FeatureCombiner
+from vprcap.combiner.recalibration import mean_gate
+
+BLOCK = 64
+
+
+@torch.inference_mode()
+def describe(
+    combiner: FeatureCombiner,
+    image_tokens: Shaped[np.ndarray, "images tokens image_dim"] | None,
+    text_tokens: Shaped[np.ndarray, "images length text_dim"] | None = None,
+    text_mask: Bool[np.ndarray, "images length"] | None = None,
+) -> tuple[Float[np.ndarray, "images descriptor_dim"], Float[np.ndarray, " images"]]:
+    """Describe images, captions, or images with their captions.
+
+    Args:
+        combiner: runs on the device where its weights are.
+        image_tokens: of any float type, mapped or in memory; None to describe captions alone.
+        text_tokens: of any float type; None to describe images alone.
+        text_mask: true where a word piece is; an all-false row has no caption.
+
+    Returns:
+        Descriptors of unit length, and the mean gate of each caption (0 where there is none).
+    """
+    combiner.eval()
+    descriptors, reliabilities = [], []
+    given = image_tokens if image_tokens is not None else text_tokens
+    for start in range(0, 0 if given is None else len(given), BLOCK):
+        rows = slice(start, start + BLOCK)
+        image, text, mask = (
+            _on_device(combiner, array, rows) for array in (image_tokens, text_tokens, text_mask)
+        )
+        descriptor, gate = combiner(image, text, mask)
+        descriptors.append(descriptor.cpu())
+        believed = gate.sum(1) if mask is None else mean_gate(gate, mask)
+        reliabilities.append(believed.float().cpu())
+    return torch.cat(descriptors).numpy(), torch.cat(reliabilities).numpy()
+
+
+def _on_device(
+    combiner: FeatureCombiner, array: Shaped[np.ndarray, "..."] | None, rows: slice
+) -> Tensor | None:
+    if array is None:
+        return None
+    block = array[rows]
+    block = block if block.dtype == bool else block.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(block)).to(combiner.no_text.device)
