@@ -25,10 +25,13 @@ class Light:
 
     def shade(self, colour: Colour) -> Colour:
         """Return how a surface of this colour looks in this light."""
-        red, green, blue = (
-            int(channel * tint) for channel, tint in zip(colour, self.tint, strict=True)
-        )
-        return red, green, blue
+        return shaded(colour, self.tint)
+
+
+def shaded(colour: Colour, tint: tuple[float, float, float]) -> Colour:
+    """Return the colour with each channel dimmed by its share."""
+    red, green, blue = (int(channel * share) for channel, share in zip(colour, tint, strict=True))
+    return red, green, blue
 
 
 LIGHTS = {

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from vprcap.city.camera import EYE_M, HORIZON, Camera, Point
 from vprcap.city.facade import WALL_HEIGHT_M, draw_facade
-from vprcap.city.figures import landmark, street_lamp, tree, vehicle
+from vprcap.city.figures import LANDMARK_FIGURES, street_lamp, tree, vehicle
 from vprcap.city.light import LIGHTS, Colour, Light
 from vprcap.city.place import Place
 from vprcap.city.stage import Stage
@@ -75,12 +75,12 @@ def _draw_cloud(draw: ImageDraw.ImageDraw, light: Light, middle: Point, radius: 
         draw.ellipse((x - r, y - r * 0.7, x + r, y + r * 0.7), fill=light.shade(CLOUD))
 
 
-def _paint_distance(stage: Stage, name: str | None) -> None:
+def _paint_distance(stage: Stage, landmark: str | None) -> None:
     ridge = ((-90, 0), (-60, 9), (-25, 5), (0, 8), (30, 4), (55, 10), (90, 0))
     colour = SNOW if stage.light.snow else HILLS
     stage.fill([(right, up + EYE_M, 80.0) for right, up in ridge], colour)
-    if name is not None:
-        stage.stand(landmark(name), 0.0, END_M)
+    if landmark is not None:
+        stage.stand(LANDMARK_FIGURES[landmark], 0.0, END_M)
 
 
 def _paint_ground(stage: Stage, half_width: float) -> None:
