@@ -6,13 +6,10 @@ pytorch-metric-learning's. Two places closer than the positive radius may show t
 their pairs are neither positive nor negative.
 """
 
-import torch
 from jaxtyping import Float, Int
 from pytorch_metric_learning.losses import MultiSimilarityLoss
 from pytorch_metric_learning.miners import MultiSimilarityMiner
 from torch import Tensor
-
-from vprcap.combiner.closed_form import OWN_ODDS
 
 ALPHA, BETA, BASE, EPSILON = 1.0, 50.0, 0.0, 0.1
 SMALLEST_SHARE = 1e-6
@@ -47,9 +44,9 @@ def relevance_loss(
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the mean gate: near 1 for an image's own caption, near 0 for another's.
 
-    Own captions weigh `OWN_ODDS` times as much, however many there are of each.
+    Both kinds weigh the same, however many there are of each.
     """
-    return _surprise(own) * OWN_ODDS / (1 + OWN_ODDS) + _surprise(1 - strangers) / (1 + OWN_ODDS)
+    return (_surprise(own) + _surprise(1 - strangers)) / 2
 
 
 def _surprise(believed: Float[Tensor, " captions"]) -> Tensor:

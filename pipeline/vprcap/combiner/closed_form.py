@@ -22,11 +22,9 @@ from torch.nn.functional import (
 KMEANS_ROUNDS = 20
 NOISE_FLOOR = 1e-4
 """Components with a smaller share of the largest variance are noise and are left at zero."""
-IMAGE_COMPONENTS, TEXT_COMPONENTS = 96, 192
+IMAGE_COMPONENTS, TEXT_COMPONENTS = 96, 64
 """Components of either side that canonical correlation sees; more fit the pairs by heart."""
 FOLDS = 4
-OWN_ODDS = 3.0
-"""How much likelier a caption is the image's own than another's, before looking."""
 PAIRS_PER_COMPONENT = 4
 """Pairs that each component needs at least."""
 
@@ -147,13 +145,12 @@ def _logistic(
 ) -> tuple[float, float]:
     """Slope and offset of a logistic regression; a little decay keeps them finite."""
     line = torch.zeros(2, requires_grad=True)
-    weight = torch.where(own > 0, OWN_ODDS, 1.0)
     optimizer = torch.optim.LBFGS([line], max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         logits = line[0] * cosines + line[1]
-        value = binary_cross_entropy_with_logits(logits, own, weight) + 1e-4 * line.square().sum()
+        value = binary_cross_entropy_with_logits(logits, own) + 1e-4 * line.square().sum()
         value.backward()
         return value
 

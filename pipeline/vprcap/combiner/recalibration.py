@@ -61,7 +61,8 @@ class TextRecalibration(nn.Module):
         seen = self.read(asked, image)
         evidence = torch.cat([asked, seen, asked * seen], dim=-1)  # (batch, length, 3 text_dim)
         single = self.verdict(self.compare(evidence)).squeeze(-1)
-        return torch.sigmoid(whole[:, None] + single) * text_mask
+        moved = single - masked_mean(single[..., None], text_mask)
+        return torch.sigmoid(whole[:, None] + moved) * text_mask
 
     def agreement(
         self,

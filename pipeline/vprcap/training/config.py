@@ -39,7 +39,7 @@ class TrainConfig:
     """Weight of the loss of images alone."""
     text_weight: float = 0.2
     """Weight of the loss of captions alone."""
-    relevance_weight: float = 0.5
+    relevance_weight: float = 0.2
     """Weight of telling an image's own caption from another's."""
     exclusion_m: float = 25.0
     """Different places closer than this, in metres, are neither positive nor negative."""

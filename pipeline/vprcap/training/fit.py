@@ -22,7 +22,7 @@ from vprcap.training.validation import validate
 INITIAL_IMAGES = 2000
 """Images that the closed forms are fitted on, at most."""
 MAX_GRADIENT_NORM = 1.0
-TEXT_SCALES = (0.0, 0.25, 0.5, 1.0)
+TEXT_SCALES = (0.0, 0.25, 0.5, 0.75)
 """Weights of the text that validation chooses from before training; 0 is the image alone."""
 
 Metrics = dict[str, float]
