@@ -93,6 +93,13 @@ def test_empty_cells_say_nothing(make_images: MakeImages) -> None:
     assert manifest.rows.to_pylist()[1]["heading_deg"] is None
 
 
+def test_without_a_role_column_the_folder_says_the_role(make_images: MakeImages) -> None:
+    names = ["x/database/a.jpg", "x/queries/b.jpg", "c.jpg"]
+    table = "path,place_id\n" + "".join(f"{name},1\n" for name in names)
+    manifest = scanned(make_images(names), table)
+    assert manifest.rows["role"].to_pylist() == [None, "database", "query"]
+
+
 def test_half_a_position_is_refused(make_images: MakeImages) -> None:
     with pytest.raises(MissingError, match="only one of easting and northing"):
         scanned(make_images(["a.jpg"]), "path,easting,lat,lon\na.jpg,1,2,3\n")

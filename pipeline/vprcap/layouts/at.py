@@ -4,14 +4,12 @@ The common form that VPR-datasets-downloader writes. The role comes from the nea
 ``database`` or ``query``/``queries``, the position from the file's own name.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 
 from vprcap.at_name import parse_at_name
-from vprcap.layouts.folder import image_ids_below
-
-_ROLE_OF_FOLDER = {"database": "database", "queries": "query", "query": "query"}
+from vprcap.layouts.folder import image_ids_below, role_of
 
 
 def read_at(root: Path, folder: str = ".") -> dict[str, pa.Array]:
@@ -20,7 +18,7 @@ def read_at(root: Path, folder: str = ".") -> dict[str, pa.Array]:
     names = [parse_at_name(image_id) for image_id in image_ids]
     return {
         "image_id": pa.array(image_ids, pa.string()),
-        "role": pa.array([_role(image_id) for image_id in image_ids], pa.string()),
+        "role": pa.array([role_of(image_id) for image_id in image_ids], pa.string()),
         "easting": pa.array([name.easting for name in names], pa.float64()),
         "northing": pa.array([name.northing for name in names], pa.float64()),
         "zone": pa.array([name.zone for name in names], pa.string()),
@@ -29,10 +27,3 @@ def read_at(root: Path, folder: str = ".") -> dict[str, pa.Array]:
             pa.float64(),
         ),
     }
-
-
-def _role(image_id: str) -> str | None:
-    for folder in reversed(PurePosixPath(image_id).parts[:-1]):
-        if folder in _ROLE_OF_FOLDER:
-            return _ROLE_OF_FOLDER[folder]
-    return None

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from vprcap.errors import InvalidError, MissingError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+_ROLE_OF_FOLDER = {"database": "database", "queries": "query", "query": "query"}
 
 
 def image_ids_below(root: Path, folder: str = ".") -> list[str]:
@@ -46,3 +47,11 @@ def _image_id(root: Path, path: Path) -> str:
         shown = os.fsencode(image_id).decode("utf-8", "backslashreplace")
         raise InvalidError(f"file name {shown} is not UTF-8; rename it") from None
     return image_id
+
+
+def role_of(image_id: str) -> str | None:
+    """Read the role off the nearest folder named ``database``, ``queries`` or ``query``."""
+    for folder in reversed(PurePosixPath(image_id).parts[:-1]):
+        if folder in _ROLE_OF_FOLDER:
+            return _ROLE_OF_FOLDER[folder]
+    return None

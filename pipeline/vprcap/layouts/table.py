@@ -2,7 +2,8 @@
 
 Columns: `path` (relative to the image root); `role`; a position as `easting` and `northing`
 (with `zone` where known) or as `lat` and `lon`, or a `place_id`; `heading` or `heading_deg`;
-`sequence` and `condition` where known. Other columns are passed over.
+`sequence` and `condition` where known. Other columns are passed over. Without a `role` column the
+role is that of the nearest folder named `database` or `queries`.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from vprcap.errors import InvalidError, MissingError, first_line
+from vprcap.layouts.folder import role_of
 from vprcap.layouts.projection import to_utm
 
 _ALIASES = {"image_id": "path", "heading": "heading_deg", "latitude": "lat", "longitude": "lon"}
@@ -41,6 +43,8 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
         if name in raw.schema.names
     }
     found["image_id"] = found.pop("path")
+    if "role" not in found:
+        found["role"] = pa.array(map(_folder_role, found["image_id"].to_pylist()), pa.string())
     if "easting" not in found and {"lat", "lon"} <= found.keys():
         found |= to_utm(found["lat"], found["lon"])
     if "role" in found:
@@ -49,6 +53,10 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
         turned = np.mod(found["heading_deg"].to_numpy(False), 360.0)
         found["heading_deg"] = pa.array(turned, from_pandas=True)  # no heading stays null
     return {name: array for name, array in found.items() if name not in ("lat", "lon")}
+
+
+def _folder_role(image_id: str | None) -> str | None:
+    return None if image_id is None else role_of(image_id)
 
 
 def _load(table: Path) -> pa.Table:

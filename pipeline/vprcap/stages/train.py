@@ -90,7 +90,18 @@ def _training_set(manifest: Manifest, image_features: Path, text_features: Path)
         text_mask=texts.mask[rows],
         places=places,
         positions=_positions(manifest, kept),
+        traversals=_traversals(manifest, kept),
     )
+
+
+def _traversals(manifest: Manifest, rows: np.ndarray) -> np.ndarray | None:
+    """Which drive each image is of: its sequence, else its role; None where neither is known."""
+    for column in ("sequence", "role"):
+        names = manifest.column(column)[rows]
+        if all(name is not None for name in names):
+            _, traversals = np.unique(names.astype(str), return_inverse=True)
+            return traversals if traversals.max() > 0 else None
+    return None
 
 
 def _positions(manifest: Manifest, rows: np.ndarray) -> np.ndarray | None:

@@ -32,8 +32,8 @@ from vprcap.workflows.prepare import Source
 
 ENCODERS = Encoders("packaged:dinov2-s-saliency", "packaged:minilm-l6")
 MODEL = "packaged:tiny-llava"
-NUM_TRAINING_PLACES = 240
-NUM_EVALUATION_PLACES = 240
+NUM_TRAINING_PLACES = 200
+NUM_EVALUATION_PLACES = 200
 DESCRIPTOR_DIM = 256
 
 
