@@ -156,4 +156,5 @@ def _logistic(
 
     with torch.enable_grad():
         optimizer.step(loss)
-    return float(line[0]), float(line[1])
+    slope, offset = line.tolist()
+    return slope, offset

@@ -30,18 +30,20 @@ def describe(
         Descriptors of unit length, and the mean gate of each caption (0 where there is none).
     """
     combiner.eval()
-    descriptors, reliabilities = [], []
-    given = image_tokens if image_tokens is not None else text_tokens
-    for start in range(0, 0 if given is None else len(given), BLOCK):
+    given = text_tokens if image_tokens is None else image_tokens
+    num_images = 0 if given is None else len(given)
+    descriptors = np.empty((num_images, combiner.config.descriptor_dim), dtype=np.float32)
+    reliability = np.zeros(num_images, dtype=np.float32)
+    for start in range(0, num_images, BLOCK):
         rows = slice(start, start + BLOCK)
         image, text, mask = (
             _on_device(combiner, array, rows) for array in (image_tokens, text_tokens, text_mask)
         )
         descriptor, gate = combiner(image, text, mask)
-        descriptors.append(descriptor.cpu())
-        believed = gate.sum(1) if mask is None else mean_gate(gate, mask)
-        reliabilities.append(believed.float().cpu())
-    return torch.cat(descriptors).numpy(), torch.cat(reliabilities).numpy()
+        descriptors[rows] = descriptor.cpu().numpy()
+        if mask is not None:
+            reliability[rows] = mean_gate(gate, mask).float().cpu().numpy()
+    return descriptors, reliability
 
 
 def _on_device(
