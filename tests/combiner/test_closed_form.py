@@ -65,7 +65,7 @@ def probability(images: torch.Tensor, captions: torch.Tensor, places: np.ndarray
 
 
 def test_agreement_believes_own_captions_and_not_those_of_other_places() -> None:
-    images, captions, places = pairs(noise=0.3)
+    images, captions, places = pairs(noise=0.1)
     assert probability(images, captions, places).mean() > 0.9
     shifted = captions.clone()
     shifted[200:] = captions[200:].roll(40, dims=0)
