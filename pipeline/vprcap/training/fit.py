@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from vprcap.combiner import CombinerConfig, FeatureCombiner, initialise
@@ -159,8 +160,22 @@ def _initialised(data: TrainingSet, config: CombinerConfig, seed: int) -> Featur
     combiner = FeatureCombiner(config)
     some = slice(None, None, -(-len(data.places) // INITIAL_IMAGES))
     image, text, mask = data.image_tokens[some], data.text_tokens[some], data.text_mask[some]
+    for tokens, encoder in ((image, "image"), (text, "text")):
+        _check_finite(tokens, data.places[some], encoder)
     initialise(combiner, image, text, mask, data.places[some], seed)
     return combiner
+
+
+def _check_finite(
+    tokens: Shaped[np.ndarray, "images tokens dim"], places: Rows, encoder: str
+) -> None:
+    """Name places with damaged features: the closed form cannot work with a NaN."""
+    damaged = [row for row in range(len(tokens)) if not np.isfinite(tokens[row]).all()]
+    if damaged:
+        raise InvalidError(
+            f"{encoder} features of {len(damaged)} images are not finite, first of place "
+            f"{places[damaged[0]]}; remove that feature set and extract it again"
+        )
 
 
 @torch.no_grad()
