@@ -20,7 +20,7 @@ from vprcap.files import replacing
 MANIFEST_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
-        ("role", pa.string()),  # "database", "query", or null: training images have no role
+        ("role", pa.string()),  # "database", "query", or null: training images need none
         ("easting", pa.float64()),  # metres
         ("northing", pa.float64()),  # metres
         ("zone", pa.string()),  # UTM zone such as "30U"; null where the source does not say

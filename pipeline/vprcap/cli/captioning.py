@@ -149,6 +149,8 @@ def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:
         typer.echo(f"nothing to do: all {total} have their rows")
     typer.echo(captions)
     typer.echo(f"{total}: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()))
+    if counts.keys() <= {"ok"}:
+        return
     for row in failed_rows(captions, at_most=10):
         shown = ascii(row["image_id"])[1:-1]
         typer.echo(f"vprcap: {shown}: {row['status']}: {row['error']}", err=True)

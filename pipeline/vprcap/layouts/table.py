@@ -47,8 +47,7 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
         found["role"] = pa.array(map(_folder_role, found["image_id"].to_pylist()), pa.string())
     if "easting" not in found and {"lat", "lon"} <= found.keys():
         found |= to_utm(found["lat"], found["lon"])
-    if "role" in found:
-        found["role"] = pc.replace_substring_regex(found["role"], "^queries$", "query")
+    found["role"] = pc.replace_substring_regex(found["role"], "^queries$", "query")
     if "heading_deg" in found:
         turned = np.mod(found["heading_deg"].to_numpy(False), 360.0)
         found["heading_deg"] = pa.array(turned, from_pandas=True)  # no heading stays null

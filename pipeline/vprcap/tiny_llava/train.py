@@ -27,7 +27,7 @@ THREADS = 1  # more threads than free processors make small layers slower, not f
 def train_tiny_llava(out: Path) -> Path:
     """Train, write the checkpoint with its `report.json` into `out`, and return `out`.
 
-    Takes about half an hour on two processors; seeds are fixed.
+    Takes about an hour on one processor; seeds are fixed.
     """
     begun = time.monotonic()
     torch.set_num_threads(THREADS)

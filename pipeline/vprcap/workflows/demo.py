@@ -27,7 +27,7 @@ from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 from vprcap.training import TrainConfig
-from vprcap.workflows.experiment import Encoders, evaluate_combiner, train_combiner
+from vprcap.workflows.experiment import Encoders, gather, score, train_combiner
 from vprcap.workflows.prepare import Source
 
 ENCODERS = Encoders("packaged:dinov2-s-saliency", "packaged:minilm-l6")
@@ -74,9 +74,9 @@ def demo(out: Path) -> Path:
             config=TrainConfig(),
         )
     with watch.time("eval"):
-        source = Source(_manifest(test_set))
-        honest = evaluate_combiner(source, run)
-        shuffled = evaluate_combiner(source, run, shuffle_captions=True)
+        material = gather(Source(_manifest(test_set)), ENCODERS, captions[1], None)
+        honest = score(material, run)
+        shuffled = score(material, run, shuffle_captions=True)
     return write_json(
         out / "results.json", _results(honest, shuffled, captions[1], test_set, watch.seconds)
     )
@@ -122,7 +122,7 @@ def _results(
     report, control = read_json(honest), read_json(shuffled)
     rows = read_captions(captions).to_pylist()
     truth = read_attributes(images)
-    score = sum(
+    total = sum(
         (score_caption(row["caption"] or "", truth[row["image_id"]]) for row in rows),
         CaptionScore(),
     )
@@ -139,8 +139,8 @@ def _results(
         "captions": {
             "rows": len(rows),
             "ok": sum(row["status"] == "ok" for row in rows),
-            "attribute_accuracy": score.attribute_accuracy,
-            "hallucination_rate": score.hallucination_rate,
+            "attribute_accuracy": total.attribute_accuracy,
+            "hallucination_rate": total.hallucination_rate,
         },
         "seconds": {**seconds, "total": round(sum(seconds.values()), 1)},
     }

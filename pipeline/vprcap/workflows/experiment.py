@@ -48,7 +48,7 @@ def gather(
     image_root = Path(read_manifest(manifest).info.image_root)
     if captions is None:
         plan_id = read_plan(plan_path(manifest)).info.plan_id
-        captions = find_caption_set(captions_root_of(source, manifest), plan_id)
+        captions = find_caption_set(captions_root_of(source, image_root), plan_id)
     root = features_root or image_root / "features"
     text = extract_text(manifest, captions, load_text_encoder(encoders.text), root)
     image = extract_images(manifest, load_image_encoder(encoders.image), root)
@@ -97,6 +97,13 @@ def evaluate_combiner(
     trained = _read_run(run)
     encoders = Encoders(trained["image_encoder"], trained["text_encoder"])
     material = gather(source, encoders, captions, features_root)
+    return score(material, run, output, shuffle_captions=shuffle_captions)
+
+
+def score(
+    material: Material, run: Path, output: Path | None = None, *, shuffle_captions: bool = False
+) -> Path:
+    """Describe and evaluate a set whose features are there; return ``results.json``."""
     name = read_manifest(material.manifest).info.name + ("-shuffled" if shuffle_captions else "")
     output = output or run / "eval" / name
     descriptors = {

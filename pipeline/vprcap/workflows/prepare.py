@@ -41,7 +41,7 @@ def find_manifest(source: Source) -> Path:
     assert source.path is not None
     if not source.path.is_dir():
         return source.path
-    manifest = _captions_root(source, source.path) / f"{source.path.absolute().name}.parquet"
+    manifest = captions_root_of(source, source.path) / f"{source.path.absolute().name}.parquet"
     if not manifest.exists():
         return scan(source.path, manifest)
     stored = _of_folder(manifest, source.path)
@@ -64,7 +64,7 @@ def _manifest_of_dataset(source: Source, dataset: str) -> Path:
     images = source.root / dataset
     if not images.is_dir():
         raise MissingError(f"no folder {images}; unpack {dataset} there or give another --root")
-    manifest = _captions_root(source, images) / f"{dataset}-{split}.parquet"
+    manifest = captions_root_of(source, images) / f"{dataset}-{split}.parquet"
     if manifest.exists():
         if _of_folder(manifest, images).info.partial:
             logger.warning(
@@ -94,10 +94,6 @@ def prepare(source: Source) -> Path:
     return manifest
 
 
-def captions_root_of(source: Source, manifest: Path) -> Path:
-    """Return the folder of the caption sets of a manifest's images."""
-    return _captions_root(source, Path(read_manifest(manifest).info.image_root))
-
-
-def _captions_root(source: Source, images: Path) -> Path:
+def captions_root_of(source: Source, images: Path) -> Path:
+    """Return the folder of the caption sets of an image root."""
     return source.captions_root or images / "captions"
