@@ -135,13 +135,13 @@ def test_a_mistake_is_one_line_and_exit_code_one(
 def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.captioners import MAX_NEW_TOKENS
     from vprcap.cli.captioning import caption_command, shard_command
-    from vprcap.cli.experiments import train_command
+    from vprcap.cli.training import train_command
     from vprcap.images import MAX_MEGAPIXELS
     from vprcap.plan import SHARD_SIZE
     from vprcap.stages.caption import BATCH_SIZE
     from vprcap.stages.train import DESCRIPTOR_DIM
     from vprcap.training import TrainConfig
-    from vprcap.workflows.experiment import IMAGE_ENCODER, TEXT_ENCODER
+    from vprcap.workflows.material import IMAGE_ENCODER, TEXT_ENCODER
 
     def default(command: Callable[..., None], name: str) -> object:
         return inspect.signature(command).parameters[name].default

@@ -13,7 +13,8 @@ from typing import NoReturn
 import typer
 
 from vprcap.cli.captioning import caption_command, scan_command, shard_command
-from vprcap.cli.experiments import demo_command, eval_command, train_command
+from vprcap.cli.evaluation import demo_command, eval_command
+from vprcap.cli.training import train_command
 from vprcap.errors import Interrupted, VprcapError
 
 app = typer.Typer(

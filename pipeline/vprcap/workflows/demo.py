@@ -27,8 +27,10 @@ from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 from vprcap.training import TrainConfig
-from vprcap.workflows.experiment import Encoders, gather, score, train_combiner
+from vprcap.workflows.evaluation import score
+from vprcap.workflows.material import Encoders, gather
 from vprcap.workflows.prepare import Source
+from vprcap.workflows.training import train_combiner
 
 ENCODERS = Encoders("packaged:dinov2-s-saliency", "packaged:minilm-l6")
 MODEL = "packaged:tiny-llava"

@@ -1,4 +1,4 @@
-"""Commands from captions to recalls: train, eval, demo."""
+"""Commands that measure: eval, and demo, which does everything."""
 
 import json
 from pathlib import Path
@@ -17,48 +17,6 @@ from vprcap.cli.options import (
     Root,
     Split,
 )
-
-
-def train_command(
-    manifest: Images = None,
-    dataset: Dataset = None,
-    root: Root = None,
-    split: Split = None,
-    captions_root: CaptionsRoot = None,
-    captions: Captions = None,
-    features_root: FeaturesRoot = None,
-    image_encoder: Annotated[
-        str, typer.Option(help="Hub name, directory, or packaged:dinov2-s-saliency; @8: layer 8.")
-    ] = "facebook/dinov2-base",
-    text_encoder: Annotated[
-        str, typer.Option(help="Hub name, directory, or packaged:minilm-l6.")
-    ] = "sentence-transformers/all-MiniLM-L6-v2",
-    output: Annotated[Path, typer.Option(help="Folder of the trained combiner.")] = Path(
-        "runs/combiner"
-    ),
-    descriptor_dim: Annotated[int, typer.Option(help="Length of the descriptor.")] = 512,
-    epochs: Annotated[int, typer.Option(help="Passes over the places, at most.")] = 10,
-    seed: Annotated[int, typer.Option(help="Decides weights, split and batches.")] = 0,
-    allow_partial: Partial = False,
-) -> None:
-    """Train the combiner of text and image on a captioned set with places.
-
-    Example: vprcap train --dataset gsv-cities --root /data
-    """
-    from vprcap.training import TrainConfig
-    from vprcap.workflows.experiment import Encoders, train_combiner
-    from vprcap.workflows.prepare import Source
-
-    run = train_combiner(
-        Source(manifest, dataset, root, split, captions_root, allow_partial),
-        output,
-        encoders=Encoders(image_encoder, text_encoder),
-        captions=captions,
-        features_root=features_root,
-        descriptor_dim=descriptor_dim,
-        config=TrainConfig(epochs=epochs, seed=seed),
-    )
-    typer.echo(run)
 
 
 def eval_command(
@@ -87,7 +45,7 @@ def eval_command(
     """
     from vprcap.files import read_json
     from vprcap.report import report_from_json
-    from vprcap.workflows.experiment import evaluate_combiner
+    from vprcap.workflows.evaluation import evaluate_combiner
     from vprcap.workflows.prepare import Source
 
     results = evaluate_combiner(
