@@ -103,7 +103,7 @@ def test_a_loss_that_is_not_a_number_stops_training_and_names_the_batch(
     toy_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = torch.tensor(torch.nan, requires_grad=True)
-    monkeypatch.setattr(FIT, "_losses", lambda *_: {"fused": nothing})
+    monkeypatch.setattr(FIT, "batch_losses", lambda *_: {"fused": nothing})
     with pytest.raises(InvalidError, match=r"not a number in epoch 1, batch 1 \(places"):
         fit(toy_set, SIZES, SHORT)
 

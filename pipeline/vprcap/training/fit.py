@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from jaxtyping import Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from vprcap.combiner import CombinerConfig, FeatureCombiner, initialise
-from vprcap.combiner.recalibration import mean_gate
 from vprcap.errors import InvalidError
-from vprcap.losses import place_loss, relevance_loss
 from vprcap.training.config import TrainConfig
 from vprcap.training.data import Batch, Rows, TrainingSet, draw_batches, read_batch, split_places
+from vprcap.training.objective import batch_losses
 from vprcap.training.validation import validate
 
 INITIAL_IMAGES = 2000
@@ -91,7 +90,7 @@ class _Learner:
         self.combiner.train()
         for rows in draw_batches(rows_of, self.config, epoch):
             batch = read_batch(data, rows, self.config, rng, self.accelerator.device)
-            losses = _losses(self.combiner, batch, self.config)
+            losses = batch_losses(self.combiner, batch, self.config)
             total = torch.stack(list(losses.values())).sum()
             if not total.isfinite():
                 raise InvalidError(_not_finite(epoch, len(history["gradient_norm"]), batch))
@@ -123,30 +122,6 @@ def _groups(
         {"params": [combiner.text_scale]},
     ]
     return groups, [config.learning_rate, config.fitted_learning_rate, config.scale_learning_rate]
-
-
-def _losses(combiner: nn.Module, batch: Batch, config: TrainConfig) -> dict[str, Tensor]:
-    """Weighted losses of a batch; those of captions only where there are captions."""
-
-    def apart(descriptors: Tensor, rows: Tensor) -> Tensor:
-        positions = None if batch.positions is None else batch.positions[rows]
-        return place_loss(descriptors, batch.places[rows], positions, config.exclusion_m)
-
-    captioned = batch.mask.any(dim=1)
-    everyone = torch.ones_like(captioned)
-    fused, gate = combiner(batch.image, batch.text, batch.mask)
-    alone, _ = combiner(batch.image)
-    losses = {"fused": apart(fused, everyone)}
-    losses["image"] = config.image_weight * apart(alone, everyone)
-    if captioned.any():
-        text, _ = combiner(None, batch.text[captioned], batch.mask[captioned])
-        losses["text"] = config.text_weight * apart(text, captioned)
-        mask = batch.mask[batch.strangers]
-        _, denied = combiner(batch.image[batch.doubted], batch.text[batch.strangers], mask)
-        losses["relevance"] = config.relevance_weight * relevance_loss(
-            mean_gate(gate, batch.mask)[captioned], mean_gate(denied, mask)
-        )
-    return losses
 
 
 def _initialised(data: TrainingSet, config: CombinerConfig, seed: int) -> FeatureCombiner:
