@@ -7,7 +7,7 @@ refused: a caption of LABEL_7 says nothing.
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,9 +34,10 @@ from vprcap.errors import DependencyError, InvalidError, MissingError, first_lin
 from vprcap.quiet import quiet_libraries
 
 _PACKAGED = "packaged:efficientnet-lite0"
-_GENERIC = re.compile(r"\s*(LABEL_)?\d+\s*")
+_GENERIC = re.compile(r"[\s,_]*(LABEL_)?\d*[\s,_]*")
 
 
+@runtime_checkable
 class Classifier(Protocol):
     """Pixels to one score a class."""
 

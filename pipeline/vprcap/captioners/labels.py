@@ -86,8 +86,8 @@ def phrase(label: str) -> str:
 def sentence(phrases: Sequence[str]) -> str:
     """List phrases, likeliest first: "A photograph with a street sign, an obelisk and a church."
 
-    Every phrase gets an article, plurals too: wording is fixed, not fine.
+    Every phrase gets an article, plurals too: wording is fixed, not fine. No phrases, no words.
     """
     named = [f"{'an' if _VOWEL.match(each) else 'a'} {each}" for each in phrases]
-    *others, last = named or ["nothing that has a name"]
-    return f"A photograph with {' and '.join([', '.join(others), last] if others else [last])}."
+    listed = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
+    return f"A photograph with {listed}." if listed else ""
