@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from vprcap.caption_job import CaptionJob, open_job
 from vprcap.captioners.labels import phrase, sentence
 from vprcap.captions import read_captions
+from vprcap.cli import main
 from vprcap.errors import DependencyError, InvalidError, MissingError
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
@@ -248,19 +248,23 @@ def test_scores_that_are_no_numbers_become_no_caption(
         caption(job, decode_workers=1)
 
 
-def test_the_command_line_writes_labels(classifier: Path, make_images: MakeImages) -> None:
+def test_the_command_line_writes_labels(
+    classifier: Path,
+    make_images: MakeImages,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     images = make_images(NAMES)
-    command = [sys.executable, "-m", "vprcap", "caption", str(images), "--captioner", "labels"]
-    done = subprocess.run(
-        [*command, "--model", str(classifier), "--decode-workers", "1"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "7 images: 7 ok" in done.stdout
-    refused = subprocess.run([*command, "--model", "./gone"], capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert (
-        refused.stderr.startswith("vprcap: no classifier ./gone")
-        and "\n" not in refused.stderr[:-1]
-    )
+
+    def run(model: Path | str) -> int:
+        command = f"vprcap caption {images} --captioner labels --decode-workers 1 --model {model}"
+        monkeypatch.setattr(sys, "argv", command.split())
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    assert run(classifier) == 0
+    assert "7 images: 7 ok" in capsys.readouterr().out
+    assert run("./gone") == 1
+    refused = capsys.readouterr().err
+    assert refused.startswith("vprcap: no classifier ./gone; give") and refused.count("\n") == 1
