@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from transformers import (
     ResNetConfig,
     ResNetForImageClassification,
 )
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from vprcap.caption_job import CaptionJob, open_job
@@ -193,6 +196,31 @@ def test_a_model_without_names_for_its_classes_is_refused(
     edit_json(classifier / "config.json", id2label={str(i): label.format(i) for i in range(10)})
     message = f"no names for its classes ({label.format(0)} and so on)"
     with pytest.raises(InvalidError, match=re.escape(message)):
+        job_of(planned(make_images(NAMES[:1])), classifier)
+
+
+@pytest.mark.parametrize(
+    ("processor", "side"),
+    [
+        (ViTImageProcessorPil(size={"height": 40, "width": 40}), 40),
+        (CLIPImageProcessorPil(size={"shortest_edge": 56}, crop_size=48), 48),  # resized, then cut
+        (ConvNextImageProcessorPil(size={"shortest_edge": 64}), 64),  # the crop is within
+    ],
+)
+def test_the_square_is_the_one_that_the_processor_ends_with(
+    processor: Any, side: int, classifier: Path, make_images: MakeImages
+) -> None:
+    processor.save_pretrained(classifier)
+    job = job_of(planned(make_images(NAMES[:2])), classifier)
+    assert job.captioner.framing.side == side
+    assert [row["status"] for row in rows_of(caption(job, decode_workers=1))] == ["ok", "ok"]
+    plain = processor(images=Image.new("RGB", (90, 70)), return_tensors="pt")["pixel_values"]
+    assert plain.shape[-2:] == (side, side)
+
+
+def test_a_model_that_sees_no_square_is_refused(classifier: Path, make_images: MakeImages) -> None:
+    ViTImageProcessorPil(size={"height": 40, "width": 60}).save_pretrained(classifier)
+    with pytest.raises(InvalidError, match="does not see a square of fixed size"):
         job_of(planned(make_images(NAMES[:1])), classifier)
 
 
