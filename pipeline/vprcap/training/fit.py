@@ -77,6 +77,7 @@ class _Learner:
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
         self.config = config
+        self.dims = combiner.config.prefix_dims
         self.accelerator = accelerator
         self.combiner, self.optimizer, self.schedule = accelerator.prepare(
             combiner, optimizer, schedule
@@ -90,7 +91,7 @@ class _Learner:
         self.combiner.train()
         for rows in draw_batches(rows_of, self.config, epoch):
             batch = read_batch(data, rows, self.config, rng, self.accelerator.device)
-            losses = batch_losses(self.combiner, batch, self.config)
+            losses = batch_losses(self.combiner, batch, self.config, self.dims)
             total = torch.stack(list(losses.values())).sum()
             if not total.isfinite():
                 raise InvalidError(_not_finite(epoch, len(history["gradient_norm"]), batch))
