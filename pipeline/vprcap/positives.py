@@ -22,6 +22,11 @@ class Task:
     positives: list[Int[np.ndarray, " _"]]
     """For each query, positions in `database`, ascending; may be empty."""
 
+    @property
+    def solvable(self) -> Bool[np.ndarray, " queries"]:
+        """Which queries have a positive at all."""
+        return np.array([len(own) > 0 for own in self.positives])
+
 
 def build_task(manifest: Manifest) -> Task:
     """Find database, queries and positives of a manifest.

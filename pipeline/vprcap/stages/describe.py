@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from vprcap.combiner import FeatureCombiner
 from vprcap.combiner.describing import describe as describe_tokens
+from vprcap.combiner.describing import describe_with_gates
 from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
-from vprcap.features import Features, read_features
+from vprcap.features import read_features
 
 
 def describe(
@@ -18,7 +17,6 @@ def describe(
     output: Path,
     *,
     mode: str,
-    shuffle_captions: bool = False,
 ) -> Path:
     """Describe every image of a manifest with one combiner.
 
@@ -28,8 +26,6 @@ def describe(
         text_features: feature set of their captions.
         output: safetensors file to write.
         mode: ``image``, ``text`` or ``fused``; all three use the same weights.
-        shuffle_captions: give each image the caption of another one: the control that shows
-            what wrong text does.
 
     Raises:
         InvalidError: the features are of two manifests, or do not fit the combiner.
@@ -41,23 +37,15 @@ def describe(
             f"{image_features.name} has {len(images.tokens)} images, {text_features.name} "
             f"{len(texts.tokens)}; extract both from one manifest"
         )
-    texts = _shuffled(texts) if shuffle_captions else texts
+    gates = None
     match mode:
         case "image":
             vectors, _ = describe_tokens(model, images.tokens)
         case "text":
             vectors, _ = describe_tokens(model, None, texts.tokens, texts.mask)
         case "fused":
-            vectors, _ = describe_tokens(model, images.tokens, texts.tokens, texts.mask)
+            vectors, gates = describe_with_gates(model, images.tokens, texts.tokens, texts.mask)
         case _:
             raise InvalidError(f"mode {mode!r} is unknown; choose image, text or fused")
     present = texts.present if mode == "text" else images.present
-    return write_descriptors(Descriptors(vectors, present), output)
-
-
-def _shuffled(texts: Features) -> Features:
-    """Give every image the caption of another one, in a fixed random order."""
-    shuffled = np.random.default_rng(0).permutation(len(texts.tokens))
-    order = np.empty_like(shuffled)
-    order[shuffled] = np.roll(shuffled, 1)
-    return Features(texts.tokens[order], texts.mask[order])
+    return write_descriptors(Descriptors(vectors, present, gates), output)
