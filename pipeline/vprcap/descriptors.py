@@ -4,16 +4,18 @@ An image that could not be decoded (or, for text alone, captioned) has no descri
 out of the database and its query is a miss: it never takes part with a made-up vector.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import replacing
+from vprcap.vectors import StoredVectors
 
 MODES = ("image", "text", "fused")
 """What a descriptor is made of; all from the same weights."""
@@ -62,3 +64,22 @@ def read_descriptors(path: Path) -> Descriptors:
         return Descriptors(**load_file(path))
     except (SafetensorError, TypeError) as problem:
         raise InvalidError(f"{path} holds no descriptors ({problem}); make them again") from None
+
+
+def open_descriptors(path: Path) -> tuple[StoredVectors, Bool[np.ndarray, " images"]]:
+    """Open descriptors without loading them: the vectors on disk, and which images have one."""
+    if not path.is_file():
+        raise MissingError(f"no descriptors at {path}; make them with `vprcap eval`")
+    try:
+        with safe_open(path, "numpy") as file:  # checks that the header fits the file's length
+            present = file.get_tensor("present")
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            vectors = json.loads(stream.read(length))["vectors"]
+        num_images, dim = vectors["shape"]
+        if vectors["dtype"] != "F32" or present.shape != (num_images,):
+            raise ValueError("vectors and present do not fit each other")
+    except (SafetensorError, ValueError, KeyError) as problem:
+        raise InvalidError(f"{path} holds no descriptors ({problem}); make them again") from None
+    offset = 8 + length + vectors["data_offsets"][0]
+    return StoredVectors(path, offset, (num_images, dim), np.dtype(np.float32)), present

@@ -104,6 +104,15 @@ def _check_ids(ids: pa.ChunkedArray) -> None:
             f"{len(repeated)} image ids occur twice, first {values[repeated[0]]!r}; "
             "keep one row for each image"
         )
+    check_plain(ids)
+
+
+def check_plain(ids: pa.ChunkedArray) -> None:
+    """Refuse image ids that leave the image root, or that could be spelled otherwise.
+
+    Raises:
+        InvalidError: the first that does.
+    """
     suspects = pc.filter(ids, pc.match_substring_regex(ids, _NOT_A_PLAIN_PATH))
     if len(suspects):
         raise InvalidError(

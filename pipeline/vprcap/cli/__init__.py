@@ -14,6 +14,7 @@ import typer
 
 from vprcap.cli.captioning import caption_command, scan_command, shard_command
 from vprcap.cli.evaluation import demo_command, eval_command
+from vprcap.cli.retrieval import index_command, search_command
 from vprcap.cli.training import train_command
 from vprcap.errors import Interrupted, VprcapError
 
@@ -30,6 +31,8 @@ app.command("shard")(shard_command)
 app.command("caption")(caption_command)
 app.command("train")(train_command)
 app.command("eval")(eval_command)
+app.command("index")(index_command)
+app.command("search")(search_command)
 app.command("demo")(demo_command)
 
 

@@ -1,0 +1,216 @@
+"""Retrieve: from a trained combiner and a set to an index, and from a question to its images."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from vprcap.caption_set import CaptionSet
+from vprcap.combiner.config import read_config
+from vprcap.encoders import load_image_encoder, load_text_encoder
+from vprcap.errors import InvalidError, MissingError, StaleArtefactError
+from vprcap.files import fingerprint, read_json, sha256_of, storage_errors
+from vprcap.index import Index, IndexModel, read_index
+from vprcap.manifest import read_manifest
+from vprcap.memory import left_of
+from vprcap.stages.describe import describe
+from vprcap.stages.extract import extract_images
+from vprcap.stages.index import index
+from vprcap.stages.query import describe_query
+from vprcap.stages.search import search
+from vprcap.workflows.evaluation import _read_run
+from vprcap.workflows.material import Encoders, Material, gather
+from vprcap.workflows.prepare import Source, find_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An image that was found."""
+
+    rank: int
+    score: float
+    """Inner product of the descriptors: 1 for the same, 0 for unrelated."""
+    image_id: str
+    easting: float | None
+    """Metres; None where the place is not known."""
+    northing: float | None
+    zone: str | None
+
+
+def index_set(
+    source: Source,
+    run: Path,
+    output: Path | None = None,
+    *,
+    kind: str = "flat",
+    mode: str = "fused",
+    captions: Path | None = None,
+    features_root: Path | None = None,
+    memory: int,
+) -> Path:
+    """Describe a set with a trained combiner, index its database images and return the index.
+
+    ``image`` needs no captions. Building keeps to the memory; describing must hold all descriptors.
+    """
+    model = read_model(run)
+    material = _gather(source, _encoders_of(run), mode, captions, features_root)
+    _check_describing(material.manifest, run, memory)
+    with storage_errors(run), TemporaryDirectory(dir=run) as scratch:
+        described = describe(
+            run,
+            material.image_features,
+            material.text_features,
+            Path(scratch) / f"{mode}.safetensors",
+            mode=mode,
+        )
+        return index(
+            described,
+            material.manifest,
+            output or _default_output(run, material.manifest, mode, kind),
+            kind=kind,
+            mode=mode,
+            memory=memory,
+            model=model,
+            captions=None if mode == "image" else _config_id(material.captions),
+        )
+
+
+def index_descriptors(
+    source: Source,
+    descriptors: Path,
+    output: Path,
+    *,
+    run: Path | None = None,
+    kind: str = "flat",
+    mode: str = "fused",
+    memory: int,
+) -> Path:
+    """Index descriptors that `vprcap eval` wrote for a set, of the combiner in `run` if named."""
+    model = None if run is None else read_model(run)
+    manifest = find_manifest(source)
+    return index(descriptors, manifest, output, kind=kind, mode=mode, memory=memory, model=model)
+
+
+def ask(
+    root: Path,
+    *,
+    image: Path | None = None,
+    text: str | None = None,
+    run: Path | None = None,
+    num_retrieved: int = 10,
+    memory: int,
+) -> list[Hit]:
+    """Find the database images that are most like a picture, words, or a picture with words.
+
+    Args:
+        root: the index.
+        image: a picture anywhere on disk.
+        text: words about the place.
+        run: where the combiner of the index is now; default: where it was then.
+        num_retrieved: how many images.
+        memory: bytes for the whole process.
+
+    Raises:
+        MissingError: no index, or the combiner that made it is gone.
+        StaleArtefactError: the combiner is not the one that made the index.
+        InvalidError: nothing was asked, or it cannot be used.
+    """
+    if image is None and text is None:
+        raise InvalidError("ask for something: --image PATH, --text WORDS, or both")
+    opened = read_index(root)
+    run = _check_model(opened, run)
+    encoders = _encoders_of(run)
+    query = describe_query(
+        run,
+        image=None if image is None else (load_image_encoder(encoders.image), image),
+        text=None if text is None else (load_text_encoder(encoders.text), text),
+    )
+    images = opened.images()
+    found = search(root, query, num_retrieved, memory=memory)
+    pairs = [pair for pair in zip(found.rows[0], found.similarity[0], strict=True) if pair[0] >= 0]
+    rows = images.take([row for row, _ in pairs]).to_pylist()
+    return [
+        Hit(place, float(score), **_without_nan(row))
+        for place, ((_, score), row) in enumerate(zip(pairs, rows, strict=True), start=1)
+    ]
+
+
+def read_model(run: Path) -> IndexModel:
+    """Identify the combiner in a run by its weights, its configuration and its encoders.
+
+    Raises:
+        MissingError: there is none.
+    """
+    encoders = _encoders_of(run)
+    files = [run / name for name in ("model.safetensors", "config.json")]
+    for path in files:
+        if not path.is_file():
+            raise MissingError(f"no file {path}; train a combiner first")
+    digest = fingerprint([*map(sha256_of, files), encoders.image, encoders.text])
+    return IndexModel(str(run.absolute()), digest, encoders.image, encoders.text)
+
+
+def _encoders_of(run: Path) -> Encoders:
+    trained = _read_run(run)
+    return Encoders(trained["image_encoder"], trained["text_encoder"])
+
+
+def _check_model(opened: Index, run: Path | None) -> Path:
+    """Return the run that made an index, wherever it is now; refuse any other."""
+    made_by = opened.info.model
+    if made_by is None:
+        raise MissingError(
+            f"{opened.root} does not say whose descriptors it holds; index them again with --run"
+        )
+    run = run or Path(made_by.run)
+    if not run.is_dir():
+        raise MissingError(
+            f"{opened.root} was made by model {made_by.fingerprint[:8]} in {run}, which is gone; "
+            "say where it is now with --run, or index again"
+        )
+    found = read_model(run)
+    if found.fingerprint != made_by.fingerprint:
+        raise StaleArtefactError(
+            f"{opened.root} was made by model {made_by.fingerprint[:8]} of {made_by.run}, the one "
+            f"in {run} is {found.fingerprint[:8]}; say --run of the first, or index again"
+        )
+    return run
+
+
+def _gather(
+    source: Source, encoders: Encoders, mode: str, captions: Path | None, features_root: Path | None
+) -> Material:
+    """Find or make the features that a mode needs; images alone need no captions."""
+    if mode != "image":
+        try:
+            return gather(source, encoders, captions, features_root)
+        except MissingError as problem:
+            raise MissingError(f"{problem}; --mode image does without captions") from None
+    manifest = find_manifest(source)
+    root = features_root or Path(read_manifest(manifest).info.image_root) / "features"
+    images = extract_images(manifest, load_image_encoder(encoders.image), root)
+    return Material(manifest, images, images, images)
+
+
+def _check_describing(manifest: Path, run: Path, memory: int) -> None:
+    """Descriptors are held twice while they are written: refuse before the work, not after."""
+    num_images = read_manifest(manifest).rows.num_rows
+    held = 2 * 4 * num_images * read_config(run / "config.json").descriptor_dim
+    left_of(memory, held, f"describing {num_images:,} images")
+
+
+def _default_output(run: Path, manifest: Path, mode: str, kind: str) -> Path:
+    return run / "index" / f"{read_manifest(manifest).info.name}-{mode}-{kind}"
+
+
+def _config_id(captions: Path) -> str:
+    config_id: str = read_json(CaptionSet(captions).config_json)["config_id"]
+    return config_id
+
+
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in row.items()
+    }
