@@ -1,0 +1,133 @@
+"""Trains a fusion on its own score: miner, loss and selection all see the fused similarity.
+
+A few hundred steps of AdamW: one scalar and a million weights need steps of like size, whatever
+their gradients. The state that wins is the one with the best fused R@1 on places held out of
+training, and the state before training stands for election too. Batches, split and constants are
+those of the combiner's training.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import count, islice
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from pytorch_metric_learning.distances import DotProductSimilarity
+from pytorch_metric_learning.losses import MultiSimilarityLoss
+from pytorch_metric_learning.miners import MultiSimilarityMiner
+from torch import Tensor
+
+from vprcap.late_fusion.projection import Addition, Mlp
+from vprcap.late_fusion.weighting import DynamicWeighting, FixedWeight
+from vprcap.losses import ALPHA, BASE, BETA, EPSILON
+from vprcap.training.config import TrainConfig
+from vprcap.training.data import Rows, TrainingSet, draw_batches, split_places
+
+STEPS, STEPS_PER_CHECK = 300, 25
+CUTOFFS = (1, 5)
+MAX_CHECKED = 4000
+"""Held-out images that a check ranks, at most."""
+
+Learned = Addition | Mlp | DynamicWeighting | FixedWeight
+
+
+def learn(fusion: Learned, data: TrainingSet, config: TrainConfig, learning_rate: float) -> None:
+    """Train a fusion in place, and leave it in its best state; equal seeds give equal weights."""
+    rows_of, held = split_places(data, config)
+    check = _Check(data, held[np.argsort(data.places[held], kind="stable")][:MAX_CHECKED], config)
+    optimizer = torch.optim.AdamW(fusion.parameters(), learning_rate)
+    best, best_score = deepcopy(fusion.state_dict()), check(fusion)
+    for step, rows in enumerate(islice(_batches(rows_of, config), STEPS), start=1):
+        fusion.train()
+        image, text = tensors(data, rows)
+        positions = None if data.positions is None else torch.from_numpy(data.positions[rows])
+        loss = score_loss(
+            fusion.queries(image, text),
+            fusion.database(image, text),
+            torch.from_numpy(data.places[rows]),
+            positions,
+            config.exclusion_m,
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % STEPS_PER_CHECK == 0 and (score := check(fusion)) > best_score:
+            best, best_score = deepcopy(fusion.state_dict()), score
+    fusion.load_state_dict(best)
+    fusion.eval()
+
+
+def score_loss(
+    queries: Float[Tensor, "batch dim"],
+    database: Float[Tensor, "batch dim"],
+    places: Int[Tensor, " batch"],
+    positions: Float[Tensor, "batch 2"] | None = None,
+    exclusion_m: float = 25.0,
+) -> Float[Tensor, ""]:
+    """`losses.place_loss` where an image asks with one vector and is found by another.
+
+    Vectors are taken as they are: their length is part of the score. An image meets itself in the
+    matrix of scores, but is not its own positive.
+    """
+    score = DotProductSimilarity(normalize_embeddings=False)
+    # With one and the same tensor for both labels the library leaves the diagonal out of the
+    # positives and, as the vectors differ, not out of the negatives: copy, and drop it here.
+    of_database = places.clone()
+    anchor, positive, other, negative = MultiSimilarityMiner(EPSILON, distance=score)(
+        queries, places, database, of_database
+    )
+    others = anchor != positive
+    anchor, positive = anchor[others], positive[others]
+    if positions is not None:
+        apart = (positions[other] - positions[negative]).norm(dim=-1) >= exclusion_m
+        other, negative = other[apart], negative[apart]
+    loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE, distance=score)(
+        queries, places, (anchor, positive, other, negative), database, of_database
+    )
+    return loss
+
+
+def tensors(data: TrainingSet, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Image and text descriptors of some images."""
+    return (
+        torch.from_numpy(data.image_tokens[rows, 0]),
+        torch.from_numpy(data.text_tokens[rows, 0]),
+    )
+
+
+def _batches(rows_of: list[Rows], config: TrainConfig) -> Iterator[Rows]:
+    """Epoch after epoch; an image that was drawn twice comes once: it is no match for itself."""
+    for epoch in count(1):
+        for rows in draw_batches(rows_of, config, epoch):
+            yield np.unique(rows)
+
+
+class _Check:
+    """Fused recall: every held-out image looks for the others of its place."""
+
+    def __init__(self, data: TrainingSet, rows: Rows, config: TrainConfig) -> None:
+        self.image, self.text = tensors(data, rows)
+        places = data.places[rows]
+        positive = places[:, None] == places[None]
+        hidden = np.eye(len(rows), dtype=bool)
+        if data.traversals is not None:
+            hidden |= data.traversals[rows][:, None] == data.traversals[rows][None]
+        if data.positions is not None:
+            metres = data.positions[rows]
+            gaps = np.linalg.norm(metres[:, None] - metres[None], axis=-1)
+            positive |= gaps < config.exclusion_m
+        self.hidden: Bool[Tensor, "rows rows"] = torch.from_numpy(hidden)
+        self.positive: Bool[Tensor, "rows rows"] = torch.from_numpy(positive & ~hidden)
+
+    @torch.no_grad()
+    def __call__(self, fusion: Learned) -> tuple[float, ...]:
+        """R@1, then R@5, of images that have a positive."""
+        fusion.eval()
+        asked, found = (side(self.image, self.text) for side in (fusion.queries, fusion.database))
+        scores = (asked @ found.T).masked_fill(self.hidden, -torch.inf)
+        nearest = scores.topk(min(max(CUTOFFS), len(scores)), dim=1).indices
+        right = self.positive.gather(1, nearest)[self.positive.any(dim=1)]
+        if not len(right):
+            return (0.0,) * len(CUTOFFS)
+        return tuple(right[:, :cutoff].any(dim=1).float().mean().item() for cutoff in CUTOFFS)
