@@ -10,10 +10,9 @@ missing, and a caption that loses all its words is missing from then on.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -39,14 +38,10 @@ MAX_DRAWS = 1000
 Captions = list[str | None]
 
 
-class SamePlace(Protocol):
-    """Says of pairs of images whether they may show one place."""
-
-    def __call__(
-        self, rows: Int[np.ndarray, " pairs"], others: Int[np.ndarray, " pairs"]
-    ) -> Bool[np.ndarray, " pairs"]:
-        """Compare images row by row."""
-        ...
+SamePlace = Callable[
+    [Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]], Bool[np.ndarray, " pairs"]
+]
+"""Says of pairs of images whether they may show one place."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,11 @@ class Corruption:
                 "other-prompt takes the captions of another set: "
                 "name it with --other-captions, and only with other-prompt"
             )
+
+    @property
+    def name(self) -> str:
+        """Name of a folder for what was measured under it."""
+        return f"{self.kind}-{self.strength:g}-seed{self.seed}"
 
 
 def corrupt(
@@ -211,8 +211,8 @@ def _with_other_colours(
     def swap(found: re.Match[str]) -> str:
         step, colour = next(steps), found[0].lower().replace("gray", "grey")
         if not next(chosen):
-            return found[0]
-        other = _PALETTE[(_PALETTE.index(colour) + step) % len(_PALETTE)]
+            return str(found[0])
+        other: str = _PALETTE[(_PALETTE.index(colour) + step) % len(_PALETTE)]
         return other.capitalize() if found[0][0].isupper() else other
 
     return [caption and _COLOUR.sub(swap, caption) for caption in captions]

@@ -64,9 +64,7 @@ def within_radius(
 
 def same_place(
     manifest: Manifest,
-) -> Callable[
-    [Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]], Bool[np.ndarray, " pairs"]
-]:
+) -> Callable[[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]], Bool[np.ndarray, " pairs"]]:
     """Give a function that says of pairs of images whether they may show one place.
 
     They do if their place_id is equal or they were taken within the positive radius; they may if

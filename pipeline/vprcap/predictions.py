@@ -1,4 +1,4 @@
-"""Predictions of a set, scored and kept: a recall report and a row per query.
+"""Predictions of a set: found, scored and kept as a recall report and a row per query.
 
 Whatever found them - descriptors, their prefixes, codes, a late fusion - predictions are judged in
 one way, and every later comparison reads the rows that are written here.
@@ -13,12 +13,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Int
 
+from vprcap.codes import centre_of, nearest_binary
+from vprcap.descriptors import Descriptors
 from vprcap.errors import InvalidError, first_line
 from vprcap.files import replacing, write_json
 from vprcap.manifest import Manifest
 from vprcap.positives import Task
 from vprcap.recall import CUTOFFS, hits_at_k
 from vprcap.report import RecallReport, build_estimates, plain_recalls
+from vprcap.search import nearest
+from vprcap.vectors import ArrayVectors
 
 PER_QUERY_SCHEMA = pa.schema(
     [
@@ -32,6 +36,48 @@ PER_QUERY_SCHEMA = pa.schema(
 
 Predictions = Mapping[str, Int[np.ndarray, "queries retrieved"]]
 """By mode: database positions of each query, nearest first; -1 where there are no more."""
+
+
+def predict(
+    queries: Descriptors, database: Descriptors, task: Task, *, binary: bool = False
+) -> Int[np.ndarray, "queries retrieved"]:
+    """Search the database with every query.
+
+    An image without a descriptor is left out of the database, and as a query finds nothing.
+
+    Args:
+        queries: of the whole manifest.
+        database: of the whole manifest.
+        task: which of its images are which.
+        binary: search binary codes, and order what they find by the descriptors.
+
+    Raises:
+        InvalidError: queries and database have descriptors of different length.
+    """
+    if queries.vectors.shape[1] != database.vectors.shape[1]:
+        raise InvalidError(
+            f"queries have descriptors of {queries.vectors.shape[1]} numbers, the database of "
+            f"{database.vectors.shape[1]}; describe both with one combiner"
+        )
+    kept = np.flatnonzero(database.present[task.database])
+    asked = np.flatnonzero(queries.present[task.queries])
+    predictions = np.full((len(task.queries), max(CUTOFFS)), -1, dtype=np.int64)
+    if len(kept) and len(asked):
+        search = _by_codes if binary else nearest
+        rows = search(
+            database.vectors[task.database[kept]],
+            queries.vectors[task.queries[asked]],
+            max(CUTOFFS),
+        )
+        predictions[asked, : rows.shape[1]] = np.where(rows < 0, -1, kept[rows])
+    return predictions
+
+
+def _by_codes(
+    database: np.ndarray, queries: np.ndarray, num_retrieved: int
+) -> Int[np.ndarray, "queries retrieved"]:
+    centre = centre_of(ArrayVectors(database))
+    return nearest_binary(database, queries, num_retrieved, centre=centre)
 
 
 def write_evaluation(

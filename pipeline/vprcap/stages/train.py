@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def train(
     *,
     config: TrainConfig,
     descriptor_dim: int = DESCRIPTOR_DIM,
+    parts: Mapping[str, Any] = MappingProxyType({}),
     provenance: Mapping[str, Any],
 ) -> Path:
     """Train a combiner on the places of a manifest.
@@ -39,6 +41,7 @@ def train(
             ``run.json``; it is returned.
         config: schedule and augmentation.
         descriptor_dim: length of the descriptor.
+        parts: names of the combiner's gate, fusion and pooling, where not the default ones.
         provenance: what to remember about the encoders and captions that the features are of.
 
     Raises:
@@ -49,6 +52,7 @@ def train(
         image_dim=data.image_tokens.shape[2],
         text_dim=data.text_tokens.shape[2],
         descriptor_dim=descriptor_dim,
+        **parts,
     )
     output.mkdir(parents=True, exist_ok=True)
     with (

@@ -1,10 +1,11 @@
 """What training and evaluation work on: a manifest with its captions and cached features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vprcap.caption_set import find_caption_set
-from vprcap.encoders import load_image_encoder, load_text_encoder
+from vprcap.corruption import Corruption
+from vprcap.encoders import TextEncoder, load_image_encoder, load_text_encoder
 from vprcap.manifest import read_manifest
 from vprcap.plan import plan_path, read_plan
 from vprcap.stages.extract import extract_images, extract_text
@@ -30,6 +31,18 @@ class Material:
     captions: Path
     image_features: Path
     text_features: Path
+
+
+def corrupted(material: Material, encoder: TextEncoder, corruption: Corruption) -> Material:
+    """Give the same images with corrupted captions, whose features are made where missing."""
+    text = extract_text(
+        material.manifest,
+        material.captions,
+        encoder,
+        material.text_features.parent,
+        corruption=corruption,
+    )
+    return replace(material, text_features=text)
 
 
 def gather(

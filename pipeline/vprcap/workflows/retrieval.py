@@ -19,7 +19,7 @@ from vprcap.stages.extract import extract_images
 from vprcap.stages.index import index
 from vprcap.stages.query import describe_query
 from vprcap.stages.search import search
-from vprcap.workflows.evaluation import _read_run
+from vprcap.workflows.evaluation import read_run
 from vprcap.workflows.material import Encoders, Material, gather
 from vprcap.workflows.prepare import Source, find_manifest
 
@@ -152,7 +152,7 @@ def read_model(run: Path) -> IndexModel:
 
 
 def _encoders_of(run: Path) -> Encoders:
-    trained = _read_run(run)
+    trained = read_run(run)
     return Encoders(trained["image_encoder"], trained["text_encoder"])
 
 

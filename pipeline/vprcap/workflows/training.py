@@ -28,6 +28,12 @@ def train_combiner(
         "text_encoder": encoders.text,
         "trained_on": read_manifest(material.manifest).info.name,
         "captions": _config_id(material.captions),
+        "caption_set": material.captions.name,
+        "material": {
+            "manifest": str(material.manifest.absolute()),
+            "image_features": str(material.image_features.absolute()),
+            "text_features": str(material.text_features.absolute()),
+        },
     }
     return train(
         material.manifest,
