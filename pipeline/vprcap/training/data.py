@@ -116,7 +116,7 @@ def read_batch(
     length = int(np.flatnonzero(mask.any(axis=0)).max(initial=0)) + 1  # the rest pads every row
     text = data.text_tokens[rows][:, :length].astype(np.float32)
     doubted = np.flatnonzero(rng.random(len(rows)) < config.wrong_captions)
-    strangers = _other_places(places, rng)[doubted]
+    strangers = other_places(places, rng)[doubted]
     captioned = mask[strangers].any(axis=1)
     return Batch(
         image=torch.from_numpy(image).to(device),
@@ -142,7 +142,7 @@ def _some_patches(
     return np.take_along_axis(image, shown[..., None], axis=1).astype(np.float32)
 
 
-def _other_places(
+def other_places(
     places: Int[np.ndarray, " batch"], rng: np.random.Generator
 ) -> Int[np.ndarray, " batch"]:
     """For each row of a batch draw a row of another place."""

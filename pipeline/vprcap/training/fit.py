@@ -22,7 +22,7 @@ from vprcap.training.validation import validate
 INITIAL_IMAGES = 2000
 """Images that the closed forms are fitted on, at most."""
 MAX_GRADIENT_NORM = 1.0
-TEXT_SCALES = (0.0, 0.25, 0.5, 0.75)
+TEXT_SCALES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of the text that validation chooses from before training; 0 is the image alone."""
 
 Metrics = dict[str, float]
@@ -58,7 +58,7 @@ def fit(
             metrics = learner.train(data, rows_of, epoch) if epoch else {}
             metrics |= {"epoch": float(epoch)} | validate(combiner, data, held, config)
             on_epoch(metrics)
-            score, waited = (metrics["fused_r1"], metrics["fused_r5"]), waited + 1
+            score, waited = (metrics["doubted_map"], metrics["fused_map"]), waited + 1
             if score > best_score:
                 best, best_score, waited = deepcopy(combiner.state_dict()), score, 0
             if waited >= config.patience:
@@ -162,7 +162,7 @@ def _weigh_text(
     recalls = []
     for scale in TEXT_SCALES:
         combiner.text_scale.fill_(scale)
-        recalls.append(validate(combiner, data, held, config)["fused_r1"])
+        recalls.append(validate(combiner, data, held, config)["doubted_map"])
     combiner.text_scale.fill_(TEXT_SCALES[int(np.argmax(recalls))])
 
 
