@@ -1,7 +1,5 @@
 """A fitted fusion over numpy arrays."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from jaxtyping import Float32
@@ -18,11 +16,9 @@ BLOCK = 4096
 class ImageAlone(nn.Module):
     """v.v': what text re-ranking takes its shortlist from."""
 
-    def queries(self, image: Tensor, text: Tensor) -> Tensor:
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """The image's descriptor, on either side."""
-        return image
-
-    database = queries
+        return image, image
 
 
 Fusion = Learned | WeightedSum | ImageAlone
@@ -38,28 +34,24 @@ class FittedFusion:
 
     def queries(self, pairs: Pair) -> Float32[np.ndarray, "images dim"]:
         """Vectors to ask with."""
-        return self._in_blocks(self.fusion.queries, pairs)
+        return self._describe(pairs, 0)
 
     def database(self, pairs: Pair) -> Float32[np.ndarray, "images dim"]:
         """Vectors to be searched."""
-        return self._in_blocks(self.fusion.database, pairs)
+        return self._describe(pairs, 1)
 
     @torch.inference_mode()
-    def _in_blocks(
-        self, side: Callable[[Tensor, Tensor], Tensor], pairs: Pair
-    ) -> Float32[np.ndarray, "images dim"]:
+    def _describe(self, pairs: Pair, side: int) -> Float32[np.ndarray, "images dim"]:
         if pairs.dims != self.dims:
+            (image_dim, text_dim), fitted = pairs.dims, self.dims
             raise InvalidError(
-                "descriptors have {} (image) and {} (text) numbers, but {} was fitted on {} and {}"
-                "; describe both sets with the same encoders".format(
-                    *pairs.dims, self.name, *self.dims
-                )
+                f"descriptors have {image_dim} (image) and {text_dim} (text) numbers, but "
+                f"{self.name} was fitted on {fitted[0]} and {fitted[1]}; "
+                "describe both sets with the same encoders"
             )
-        blocks = [
-            side(
-                torch.from_numpy(pairs.image[start : start + BLOCK]),
-                torch.from_numpy(pairs.text[start : start + BLOCK]),
-            ).numpy()
-            for start in range(0, max(1, len(pairs.image)), BLOCK)
-        ]
+        blocks = []
+        for start in range(0, max(1, len(pairs.image)), BLOCK):
+            image, text = pairs.image[start : start + BLOCK], pairs.text[start : start + BLOCK]
+            vectors = self.fusion(torch.from_numpy(image), torch.from_numpy(text))[side]
+            blocks.append(vectors.numpy())
         return np.concatenate(blocks)

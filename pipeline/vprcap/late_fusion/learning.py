@@ -1,6 +1,6 @@
 """Trains a fusion on its own score: miner, loss and selection all see the fused similarity.
 
-A few hundred steps of AdamW: one scalar and a million weights need steps of like size, whatever
+Two hundred steps of AdamW: one scalar and a million weights need steps of like size, whatever
 their gradients. The state that wins is the one with the best fused R@1 on places held out of
 training, and the state before training stands for election too. Batches, split and constants are
 those of the combiner's training.
@@ -24,7 +24,7 @@ from vprcap.losses import ALPHA, BASE, BETA, EPSILON
 from vprcap.training.config import TrainConfig
 from vprcap.training.data import Rows, TrainingSet, draw_batches, split_places
 
-STEPS, STEPS_PER_CHECK = 300, 25
+STEPS, STEPS_PER_CHECK = 200, 25
 CUTOFFS = (1, 5)
 MAX_CHECKED = 4000
 """Held-out images that a check ranks, at most."""
@@ -42,13 +42,10 @@ def learn(fusion: Learned, data: TrainingSet, config: TrainConfig, learning_rate
         fusion.train()
         image, text = tensors(data, rows)
         positions = None if data.positions is None else torch.from_numpy(data.positions[rows])
-        loss = score_loss(
-            fusion.queries(image, text),
-            fusion.database(image, text),
-            torch.from_numpy(data.places[rows]),
-            positions,
-            config.exclusion_m,
-        )
+        places = torch.from_numpy(data.places[rows])
+        queries, database = fusion(image, text)
+        vectors = above_strangers(queries, database, places)
+        loss = score_loss(*vectors, places, positions, config.exclusion_m)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -88,6 +85,25 @@ def score_loss(
     return loss
 
 
+def above_strangers(
+    queries: Float[Tensor, "batch dim"],
+    database: Float[Tensor, "batch dim"],
+    places: Int[Tensor, " batch"],
+) -> tuple[Float[Tensor, "batch dim+1"], Float[Tensor, "batch dim+1"]]:
+    """Lower every score by the mean over pairs of different places, by one number more per vector.
+
+    The loss has its threshold at 0, but captions all resemble one another: with a raw sum the
+    cheapest way to lower the scores of strangers is to ignore the text, right or wrong. No
+    ranking depends on what all scores have in common, so the loss shall not either.
+    """
+    strangers = places[:, None] != places[None]
+    level = (queries @ database.T)[strangers].mean()
+    return (
+        torch.cat([queries, torch.ones_like(queries[:, :1])], dim=1),
+        torch.cat([database, -level.expand(len(database), 1)], dim=1),
+    )
+
+
 def tensors(data: TrainingSet, rows: Rows) -> tuple[Tensor, Tensor]:
     """Image and text descriptors of some images."""
     return (
@@ -124,8 +140,8 @@ class _Check:
     def __call__(self, fusion: Learned) -> tuple[float, ...]:
         """R@1, then R@5, of images that have a positive."""
         fusion.eval()
-        asked, found = (side(self.image, self.text) for side in (fusion.queries, fusion.database))
-        scores = (asked @ found.T).masked_fill(self.hidden, -torch.inf)
+        queries, database = fusion(self.image, self.text)
+        scores = (queries @ database.T).masked_fill(self.hidden, -torch.inf)
         nearest = scores.topk(min(max(CUTOFFS), len(scores)), dim=1).indices
         right = self.positive.gather(1, nearest)[self.positive.any(dim=1)]
         if not len(right):

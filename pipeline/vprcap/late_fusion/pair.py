@@ -1,7 +1,7 @@
 """Two descriptors per image, and what a fitted fusion makes of them."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
@@ -51,6 +51,7 @@ class Pair:
         return Pair(self.image[rows], self.text[rows], self.has_image[rows], self.has_text[rows])
 
 
+@runtime_checkable
 class LateFusion(Protocol):
     """A fitted fusion: the inner product of what its two methods give is the fused score.
 

@@ -15,30 +15,31 @@ MAX_DIM = 512
 HIDDEN_CAPTIONS = 0.15
 """Share of captions that training hides; the combiner's."""
 
-Vectors = Float[Tensor, "batch dim"]
+Image = Float[Tensor, "batch image_dim"]
+Text = Float[Tensor, "batch text_dim"]
+Fused = Float[Tensor, "batch dim"]
 
 
 class Addition(nn.Module):
     """norm(Wv v + Wt t)."""
 
-    def __init__(self, image: Vectors, text: Vectors) -> None:
+    def __init__(self, image: Image, text: Text) -> None:
         """Start from the descriptors of training images."""
         super().__init__()
         axes = _principal_axes(image, text)
         self.image = _linear(axes[:, : image.shape[1]])
         self.text = _linear(axes[:, image.shape[1] :])
 
-    def queries(self, image: Vectors, text: Vectors) -> Vectors:
-        """Unit vectors, on either side."""
-        return normalize(self.image(image) + self.text(_some(text, self.training)), dim=1)
-
-    database = queries
+    def forward(self, image: Image, text: Text) -> tuple[Fused, Fused]:
+        """Unit vectors to ask with, and the same to be searched."""
+        fused = normalize(self.image(image) + self.text(_some(text, self.training)), dim=1)
+        return fused, fused
 
 
 class Mlp(nn.Module):
     """norm(W2 ReLU(W1 [v; t])); ReLU(x) - ReLU(-x) = x makes it linear at the start."""
 
-    def __init__(self, image: Vectors, text: Vectors) -> None:
+    def __init__(self, image: Image, text: Text) -> None:
         """Start from the descriptors of training images."""
         super().__init__()
         axes = _principal_axes(image, text)
@@ -46,20 +47,18 @@ class Mlp(nn.Module):
         identity = torch.eye(len(axes))
         self.output = _linear(torch.cat([identity, -identity], dim=1))
 
-    def queries(self, image: Vectors, text: Vectors) -> Vectors:
-        """Unit vectors, on either side."""
+    def forward(self, image: Image, text: Text) -> tuple[Fused, Fused]:
+        """Unit vectors to ask with, and the same to be searched."""
         both = torch.cat([image, _some(text, self.training)], dim=1)
-        projected: Tensor = self.output(self.hidden(both).relu())
-        return normalize(projected, dim=1)
-
-    database = queries
+        fused = normalize(self.output(self.hidden(both).relu()), dim=1)
+        return fused, fused
 
 
-def _principal_axes(image: Vectors, text: Vectors) -> Float[Tensor, "out_dim in_dim"]:
+def _principal_axes(image: Image, text: Text) -> Float[Tensor, "out_dim in_dim"]:
     """Orthonormal directions that keep the most of the inner products of [v; t]."""
     both = torch.cat([image, text], dim=1)
-    moments = (both.T @ both).double()
-    return torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :MAX_DIM].T.float()
+    vectors: Tensor = torch.linalg.eigh((both.T @ both).double()).eigenvectors
+    return vectors.flip(1)[:, :MAX_DIM].T.float()
 
 
 def _linear(weight: Float[Tensor, "out_dim in_dim"]) -> nn.Linear:
@@ -68,7 +67,7 @@ def _linear(weight: Float[Tensor, "out_dim in_dim"]) -> nn.Linear:
     return layer
 
 
-def _some(text: Vectors, training: bool) -> Vectors:
+def _some(text: Text, training: bool) -> Text:
     """Hide whole captions in training; those that stay keep their length."""
     shown = torch.rand(len(text), 1, device=text.device) >= HIDDEN_CAPTIONS
     return text * shown if training else text

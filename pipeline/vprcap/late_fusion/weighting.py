@@ -13,7 +13,9 @@ from torch import Tensor, nn
 HIDDEN = 256
 """Hidden numbers of the network that gives dynamic weights."""
 
-Vectors = Float[Tensor, "batch dim"]
+Image = Float[Tensor, "batch image_dim"]
+Text = Float[Tensor, "batch text_dim"]
+Fused = Float[Tensor, "batch dim"]
 
 
 class WeightedSum(nn.Module):
@@ -31,13 +33,9 @@ class WeightedSum(nn.Module):
         self.register_buffer("weights", weights)
         self.register_buffer("means", means)
 
-    def queries(self, image: Vectors, text: Vectors) -> Vectors:
-        """Vectors to ask with."""
-        return _ask(image, text, self.weights)
-
-    def database(self, image: Vectors, text: Vectors) -> Vectors:
-        """Vectors to be searched."""
-        return _answer(image, text, self.weights, self.means)
+    def forward(self, image: Image, text: Text) -> tuple[Fused, Fused]:
+        """Vectors to ask with, and vectors to be searched."""
+        return _weighted_sum(image, text, self.weights, self.means)
 
 
 class FixedWeight(nn.Module):
@@ -55,13 +53,9 @@ class FixedWeight(nn.Module):
         """a and 1 - a."""
         return torch.stack([self.logit, -self.logit]).sigmoid()
 
-    def queries(self, image: Vectors, text: Vectors) -> Vectors:
-        """Vectors to ask with."""
-        return _ask(image, text, self.weights)
-
-    def database(self, image: Vectors, text: Vectors) -> Vectors:
-        """Vectors to be searched."""
-        return _answer(image, text, self.weights, self.means)
+    def forward(self, image: Image, text: Text) -> tuple[Fused, Fused]:
+        """Vectors to ask with, and vectors to be searched."""
+        return _weighted_sum(image, text, self.weights, self.means)
 
 
 class DynamicWeighting(nn.Module):
@@ -84,7 +78,7 @@ class DynamicWeighting(nn.Module):
             nn.init.zeros_(parameter)
         self.register_buffer("means", means)
 
-    def weights(self, image: Vectors, text: Vectors) -> Float[Tensor, "batch 2"]:
+    def weights(self, image: Image, text: Text) -> Float[Tensor, "batch 2"]:
         """Weights of image and text; they add up to 1, and are 1 for one that is alone."""
         hidden = self.hidden(torch.cat([image, text], dim=1)).relu()
         present = torch.stack([_present(image), _present(text)], dim=1)
@@ -93,40 +87,31 @@ class DynamicWeighting(nn.Module):
         weights: Tensor = self.output(hidden).masked_fill(missing, -torch.inf).softmax(dim=1)
         return weights
 
-    def queries(self, image: Vectors, text: Vectors) -> Vectors:
-        """Vectors to ask with."""
-        both = (_present(image) & _present(text))[:, None]
-        own = torch.where(both, self.weights(image, text) / 2, 1.0)
-        other = both / 2
-        parts = []
-        for column, vectors in enumerate((image, text)):
-            share = own[:, column, None]
-            parts += [share * vectors, other * vectors, share * _present(vectors)[:, None]]
-        return torch.cat(parts, dim=1)
-
-    def database(self, image: Vectors, text: Vectors) -> Vectors:
-        """Vectors to be searched."""
+    def forward(self, image: Image, text: Text) -> tuple[Fused, Fused]:
+        """Vectors to ask with, and vectors to be searched."""
         weights = self.weights(image, text)
-        parts = []
+        both = (_present(image) & _present(text))[:, None]
+        own, other = torch.where(both, weights / 2, 1.0), both / 2
+        ask, answer = [], []
         for column, vectors in enumerate((image, text)):
-            unknown = self.means[column] * ~_present(vectors)[:, None]
-            parts += [vectors, weights[:, column, None] * vectors, unknown]
-        return torch.cat(parts, dim=1)
+            weight, share = weights[:, column, None], own[:, column, None]
+            present = _present(vectors)[:, None]
+            ask += [share * vectors, other * vectors, share * present]
+            answer += [vectors, weight * vectors, self.means[column] * ~present]
+        return torch.cat(ask, dim=1), torch.cat(answer, dim=1)
 
 
-def _ask(image: Vectors, text: Vectors, weights: Float[Tensor, "2"]) -> Vectors:
+def _weighted_sum(
+    image: Image, text: Text, weights: Float[Tensor, "2"], means: Float[Tensor, "2"]
+) -> tuple[Fused, Fused]:
     roots = weights.sqrt()
+    weighted = torch.cat([roots[0] * image, roots[1] * text], dim=1)
     present = torch.stack([_present(image), _present(text)], dim=1)
-    return torch.cat([roots[0] * image, roots[1] * text, present], dim=1)
+    return (
+        torch.cat([weighted, present], dim=1),
+        torch.cat([weighted, weights * means * ~present], dim=1),
+    )
 
 
-def _answer(
-    image: Vectors, text: Vectors, weights: Float[Tensor, "2"], means: Float[Tensor, "2"]
-) -> Vectors:
-    roots = weights.sqrt()
-    missing = ~torch.stack([_present(image), _present(text)], dim=1)
-    return torch.cat([roots[0] * image, roots[1] * text, weights * means * missing], dim=1)
-
-
-def _present(vectors: Vectors) -> Bool[Tensor, " batch"]:
+def _present(vectors: Float[Tensor, "batch _"]) -> Bool[Tensor, " batch"]:
     return vectors.any(dim=1)
