@@ -74,9 +74,7 @@ def test_the_share_of_corrupted_captions_is_exact() -> None:
 def test_a_caption_of_a_wrong_place_is_never_one_of_the_same_place(seed: int) -> None:
     places = [0, 0, 0, 1, 1, 2]
     captions: Captions = [f"place {place}, image {row}" for row, place in enumerate(places)]
-    changed = corrupt(
-        captions, Corruption("wrong-place", 1.0, seed), same_place=pairs_of(places)
-    )
+    changed = corrupt(captions, Corruption("wrong-place", 1.0, seed), same_place=pairs_of(places))
     for place, caption in zip(places, changed, strict=True):
         assert caption is not None and not caption.startswith(f"place {place},")
 
