@@ -22,6 +22,14 @@ def test_unfilled_ranks_are_no_hits_and_a_cutoff_may_exceed_the_database() -> No
     assert not hits_at_k(np.array([[-1, -1]]), [np.array([3])], cutoffs=(20,)).any()
 
 
+def test_recalls_of_a_matrix_counted_by_hand() -> None:
+    # Four queries, three database images: K of 5 and 20 look at all of them; query 3 has nothing.
+    predictions = np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0], [0, 1, 2]])
+    positives = [np.array([0]), np.array([1]), np.array([0, 2]), np.array([], dtype=int)]
+    hits = hits_at_k(predictions, positives)
+    assert hits.mean(axis=0).tolist() == [0.25, 0.75, 0.75, 0.75]
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_hits_equal_a_loop_over_queries_and_ranks(seed: int) -> None:
     chance = np.random.default_rng(seed)

@@ -18,6 +18,18 @@ from vprcap.files import replacing
 from vprcap.vectors import StoredVectors
 
 MODES = ("image", "text", "fused")
+"""What a descriptor is made of; all from the same weights."""
+
+QUERY_MODES = {
+    "image": ("image", "image"),
+    "text": ("text", "text"),
+    "fused": ("fused", "fused"),
+    "text to image": ("text", "image"),
+    "text to fused": ("text", "fused"),
+    "fused to image": ("fused", "image"),
+    "image to fused": ("image", "fused"),
+}
+"""What is asked with, and what is searched: the last four lack one modality on one side."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +38,21 @@ class Descriptors:
 
     vectors: Float32[np.ndarray, "images dim"]
     present: Bool[np.ndarray, " images"]
+    gates: Float32[np.ndarray, "images length"] | None = None
+    """Of fused descriptors the gate of each text token, 0 for padding."""
+
+    def prefix(self, dim: int) -> "Descriptors":
+        """Give the first `dim` numbers as descriptors of their own, again of unit length."""
+        cut = self.vectors[:, :dim]
+        lengths = np.linalg.norm(cut, axis=1, keepdims=True)
+        return Descriptors(cut / np.where(lengths > 0, lengths, 1), self.present)
 
 
 def write_descriptors(descriptors: Descriptors, path: Path) -> Path:
     """Write descriptors as safetensors, whole or not at all."""
+    arrays = {name: array for name, array in vars(descriptors).items() if array is not None}
     with replacing(path) as temporary:
-        save_file({"vectors": descriptors.vectors, "present": descriptors.present}, temporary)
+        save_file(arrays, temporary)
     return path
 
 

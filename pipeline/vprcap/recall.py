@@ -38,16 +38,48 @@ def bootstrap_means(
     Images of one drive fail together: resampling single queries would make intervals several times
     too narrow where a query's sequence is known. Without sequences every query is a group.
     """
-    _, member = np.unique(groups, return_inverse=True)
-    num_groups = member.max() + 1
-    sums = np.zeros((num_groups, values.shape[1]))
-    np.add.at(sums, member, values)
-    sizes = np.bincount(member, minlength=num_groups)
-    draws = np.random.default_rng(seed).multinomial(
-        num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples
-    )
+    sums, sizes = _by_group(values, groups)
+    draws = _draws(np.random.default_rng(seed), len(sizes), num_resamples)
     means: np.ndarray = (draws @ sums) / (draws @ sizes)[:, None]
     return means
+
+
+def pigeonhole_means(
+    values: Float[np.ndarray, "seeds queries"],
+    groups: Int[np.ndarray, " queries"],
+    *,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Float[np.ndarray, " resamples"]:
+    """Means of `values` when whole groups and, independently of them, seeds are resampled."""
+    sums, sizes = _by_group(values.T, groups)
+    num_seeds = len(values)
+    rng = np.random.default_rng(seed)
+    draws = _draws(rng, len(sizes), num_resamples)
+    seeds = _draws(rng, num_seeds, num_resamples)
+    totals = np.einsum("rg,gs,rs->r", draws, sums, seeds, optimize=True)
+    means: np.ndarray = totals / (num_seeds * (draws @ sizes))
+    return means
+
+
+def _by_group(
+    values: Float[np.ndarray, "queries columns"], groups: Int[np.ndarray, " queries"]
+) -> tuple[Float[np.ndarray, "groups columns"], Int[np.ndarray, " groups"]]:
+    """Sums of the values of each group, and how many queries it has."""
+    _, member = np.unique(groups, return_inverse=True)
+    sums = np.zeros((member.max() + 1, values.shape[1]))
+    np.add.at(sums, member, values)
+    return sums, np.bincount(member)
+
+
+def _draws(
+    rng: np.random.Generator, num_things: int, num_resamples: int
+) -> Int[np.ndarray, "resamples things"]:
+    """How often each thing is drawn in each resample."""
+    draws: np.ndarray = rng.multinomial(
+        num_things, np.full(num_things, 1 / num_things), size=num_resamples
+    )
+    return draws
 
 
 def interval(

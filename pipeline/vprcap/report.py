@@ -7,20 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from vprcap.recall import CUTOFFS, bootstrap_means, interval
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A share in 0..1, or a difference of two, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-Estimates = dict[str, Estimate]
-"""By cutoff: ``{"1": ..., "5": ...}``."""
+from vprcap.estimate import Estimate, Estimates, estimates_by_cutoff
+from vprcap.recall import CUTOFFS
 
 
 @dataclass(frozen=True)
@@ -52,15 +40,14 @@ class RecallReport:
         lines = [
             f"{self.name}: {self.num_database:,} database, {self.num_queries:,} queries "
             f"({self.num_solvable:,} solvable), positives within {self.positive_radius_m:g} m",
-            " " * 14 + "".join(f"{f'R@{cutoff}':>22}" for cutoff in CUTOFFS),
+            _cells("", [f"R@{cutoff}" for cutoff in CUTOFFS]),
         ]
         lines += [_line(mode, estimates) for mode, estimates in self.recall.items()]
         if self.delta:
             lines.append(_line("fused - image", self.delta, sign="+"))
         if self.num_solvable < self.num_queries:
-            lines += [
-                _plain_line(f"{mode} (all)", values) for mode, values in self.recall_all.items()
-            ]
+            lines.append("over all queries, those without positives being misses:")
+            lines += [_plain_line(mode, values) for mode, values in self.recall_all.items()]
         lines.append(f"in brackets: 95 % intervals, bootstrap over {self.resampled}")
         if self.partial:
             lines.append(f"PARTIAL, not comparable: {self.partial}")
@@ -79,15 +66,15 @@ def _read_estimates(stored: Mapping[str, Mapping[str, float]]) -> Estimates:
 
 
 def _line(label: str, estimates: Estimates, sign: str = "") -> str:
-    cells = [
-        f"{100 * each.value:{sign}.1f} [{100 * each.low:{sign}.1f}, {100 * each.high:{sign}.1f}]"
-        for each in estimates.values()
-    ]
-    return f"{label:<14}" + "".join(f"{cell:>22}" for cell in cells)
+    return _cells(label, [each.to_text(sign) for each in estimates.values()])
 
 
 def _plain_line(label: str, values: Mapping[str, float]) -> str:
-    return f"{label:<14}" + "".join(f"{100 * value:>22.1f}" for value in values.values())
+    return _cells(label, [f"{100 * value:.1f}" for value in values.values()])
+
+
+def _cells(label: str, cells: Sequence[str]) -> str:
+    return f"{label:<15}" + "".join(f"{cell:>22}" for cell in cells)
 
 
 def build_estimates(
@@ -97,22 +84,14 @@ def build_estimates(
 ) -> tuple[dict[str, Estimates], Estimates]:
     """Recalls by mode and the paired difference of fused and image-only, with intervals."""
     if not solvable.any():
-        nothing = {mode: _estimates(np.zeros((1, len(CUTOFFS))), np.zeros(1, int)) for mode in hits}
-        return nothing, {}
+        nothing = estimates_by_cutoff(np.zeros((1, len(CUTOFFS))), np.zeros(1, int))
+        return dict.fromkeys(hits, nothing), {}
     values = {mode: found[solvable].astype(float) for mode, found in hits.items()}
     own = groups[solvable]
-    recalls = {mode: _estimates(each, own) for mode, each in values.items()}
+    recalls = {mode: estimates_by_cutoff(each, own) for mode, each in values.items()}
     if not {"fused", "image"} <= values.keys():
         return recalls, {}
-    return recalls, _estimates(values["fused"] - values["image"], own)
-
-
-def _estimates(values: np.ndarray, groups: np.ndarray) -> Estimates:
-    low, high = interval(bootstrap_means(values, groups))
-    return {
-        str(cutoff): Estimate(float(values[:, i].mean()), float(low[i]), float(high[i]))
-        for i, cutoff in enumerate(CUTOFFS)
-    }
+    return recalls, estimates_by_cutoff(values["fused"] - values["image"], own)
 
 
 def plain_recalls(

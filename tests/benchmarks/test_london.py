@@ -34,11 +34,12 @@ def test_the_trained_combiner_beats_the_untrained_encoder(tmp_path: Path) -> Non
     features = extract_images(manifest, load_image_encoder(ENCODER), WORK / "features")
     baseline = mean_of_standardised_patches(read_features(features).tokens)
     fused = read_descriptors(trained / "fused.safetensors")
-    paths = {
-        "image": write_descriptors(Descriptors(baseline, fused.present), tmp_path / "untrained"),
-        "fused": trained / "fused.safetensors",
+    untrained = write_descriptors(Descriptors(baseline, fused.present), tmp_path / "untrained")
+    modes = {
+        "image": (untrained, untrained),
+        "fused": (trained / "fused.safetensors", trained / "fused.safetensors"),
     }
-    report = report_from_json(read_json(evaluate(manifest, paths, tmp_path)))
+    report = report_from_json(read_json(evaluate(manifest, modes, tmp_path)))
     print("\n'image' is the untrained encoder, 'fused' the trained combiner\n" + report.to_text())
     assert all(report.delta[cutoff].low > 0 for cutoff in ("1", "5", "10"))
 

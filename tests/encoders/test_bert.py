@@ -43,6 +43,27 @@ def test_a_missing_caption_has_an_all_false_mask(folder: Path, missing: str | No
     assert not tokens[1].any()
 
 
+def test_words_are_told_as_written_with_the_pieces_that_are_theirs(tmp_path: Path) -> None:
+    vocabulary = [*WORDS[:5], "red", "##dish", "brick", "house", "-", ".", "cafe"]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizer(vocab=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    config = BertConfig(vocab_size=12, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    BertModel(config).save_pretrained(tmp_path)
+    encoder = load_text_encoder(str(tmp_path))
+    captions = [" Reddish-brick Caf\u00e9. ", None]
+    first, second = encoder.words(captions)
+    assert first.words == ["Reddish", "-", "brick", "Caf\u00e9", "."]
+    assert first.word_of_token == [-1, 0, 0, 1, 2, 3, 4, -1]
+    assert (second.words, second.word_of_token, second.caption) == ([], [], None)
+    _, mask = encoder.encode(captions)
+    assert mask.sum(axis=1).tolist() == [len(first.word_of_token), 0]
+
+
+def test_words_end_where_a_long_caption_is_cut(folder: Path) -> None:
+    (words,) = load_text_encoder(str(folder)).words(["brick " * 500])
+    assert len(words.word_of_token) == MAX_LENGTH and len(words.words) == MAX_LENGTH - 2
+
+
 def test_tokens_of_a_caption_do_not_depend_on_its_batch(folder: Path) -> None:
     encoder = load_text_encoder(str(folder))
     alone, _ = encoder.encode(["red house"])

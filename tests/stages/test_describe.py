@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from vprcap.combiner import CombinerConfig, FeatureCombiner
-from vprcap.descriptors import read_descriptors
+from vprcap.descriptors import Descriptors, read_descriptors
 from vprcap.errors import InvalidError, MissingError
-from vprcap.features import Features, FeatureWriter
-from vprcap.stages.describe import _shuffled, describe
+from vprcap.features import FeatureWriter
+from vprcap.stages.describe import describe
 
 IMAGES = 6
 
@@ -56,11 +56,23 @@ def test_an_image_without_caption_is_described_alike_fused_and_alone(
     np.testing.assert_allclose(fused[2], alone[2], atol=1e-6)
 
 
-def test_no_image_keeps_its_caption_when_they_are_shuffled_and_none_is_lost() -> None:
-    tokens = np.arange(IMAGES, dtype=np.float16)[:, None, None]
-    shuffled = _shuffled(Features(tokens, np.ones((IMAGES, 1), dtype=bool))).tokens.ravel()
-    assert sorted(shuffled) == list(range(IMAGES))
-    assert all(shuffled != np.arange(IMAGES))
+def test_only_fused_descriptors_carry_the_gates_of_their_captions(
+    material: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    gates = {
+        mode: read_descriptors(describe(*material, tmp_path / mode, mode=mode)).gates
+        for mode in ("image", "text", "fused")
+    }
+    assert gates["image"] is None and gates["text"] is None
+    fused = gates["fused"]
+    assert fused is not None and fused.shape == (IMAGES, 4)
+    assert not fused[2].any() and (fused[0] > 0).all()  # row 2 has no caption
+
+
+def test_a_prefix_is_the_beginning_at_unit_length() -> None:
+    vectors = np.array([[3, 4, 12], [0, 0, 5]], dtype=np.float32)
+    cut = Descriptors(vectors, np.array([True, True])).prefix(2).vectors
+    np.testing.assert_allclose(cut, [[0.6, 0.8], [0, 0]])
 
 
 def test_features_of_two_manifests_are_refused(

@@ -35,8 +35,14 @@ def describe(path: Path, angles: list[float], absent: tuple[int, ...] = ()) -> P
 
 
 def results(manifest: Path, **modes: Path) -> dict:
-    found: dict = json.loads(evaluate(manifest, modes, manifest.parent / "eval").read_text())
+    pairs = {mode: (path, path) for mode, path in modes.items()}
+    found: dict = json.loads(evaluate(manifest, pairs, manifest.parent / "eval").read_text())
     return found
+
+
+def first_ranks(tmp_path: Path, mode: str) -> list[int | None]:
+    rows = pq.read_table(tmp_path / "eval" / "per_query.parquet").to_pylist()
+    return [row["first_hit_rank"] for row in rows if row["mode"] == mode]
 
 
 def test_recalls_are_those_counted_by_hand(manifest: Path, tmp_path: Path) -> None:
@@ -81,6 +87,51 @@ def test_an_image_without_descriptor_is_not_retrieved_and_its_query_misses(
     )
     rows = pq.read_table(tmp_path / "eval" / "per_query.parquet").to_pylist()
     assert "d0" not in rows[0]["retrieved"] and rows[1]["retrieved"] == []
+
+
+def test_queries_may_be_described_otherwise_than_the_database(
+    manifest: Path, tmp_path: Path
+) -> None:
+    image = describe(tmp_path / "i", [0, 0.5, 1, 1.5, 0.9, 0.6, 0.0])
+    text = describe(tmp_path / "t", [1.5, 1.0, 0.5, 0, 0.1, 1.4, 0.0], absent=(6,))
+    evaluate(manifest, {"text to image": (text, image)}, tmp_path / "eval")
+    # q0 asks at 0.1 and finds d0 at 0; q1 at 1.4 finds d3, d2, then d1 at 0.5.
+    assert first_ranks(tmp_path, "text to image") == [1, 3, None]
+
+
+def test_equal_similarities_are_ranked_by_database_order(manifest: Path, tmp_path: Path) -> None:
+    # d0 and d1 are one vector: q0's positive d0 comes first, q1's positive d1 second.
+    results(manifest, image=describe(tmp_path / "i", [0.3, 0.3, 1, 1.5, 0.3, 0.3, 0.0]))
+    assert first_ranks(tmp_path, "image") == [1, 2, None]
+
+
+def test_only_the_first_numbers_are_compared_where_a_length_is_given(
+    manifest: Path, tmp_path: Path
+) -> None:
+    plane = np.deg2rad([0.0, 40, 80, 120, 39, 41, 0])
+    vectors = np.stack([np.cos(plane), np.sin(plane), [5.0, 0, 0, 0, 5, 0, 0]], axis=1)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    path = tmp_path / "d"
+    write_descriptors(Descriptors(vectors.astype(np.float32), np.ones(7, dtype=bool)), path)
+    modes = {"image": (path, path)}
+    evaluate(manifest, modes, tmp_path / "eval")
+    assert first_ranks(tmp_path, "image") == [1, 1, None]  # the third number gives q0 away
+    evaluate(manifest, modes, tmp_path / "eval", dim=2)
+    assert first_ranks(tmp_path, "image") == [2, 1, None]  # d1 is 1 degree away, d0 39
+
+
+def test_codes_of_two_halves_tell_two_sides_apart(manifest: Path, tmp_path: Path) -> None:
+    path = describe(tmp_path / "i", [0.0, 3.0, 3.1, 3.2, 0.1, 3.0, 0.0])
+    evaluate(manifest, {"image": (path, path)}, tmp_path / "eval", binary=True)
+    assert first_ranks(tmp_path, "image") == [1, 1, None]
+
+
+def test_descriptors_of_two_lengths_are_refused(manifest: Path, tmp_path: Path) -> None:
+    short = describe(tmp_path / "i", [0.0] * 7)
+    vectors = np.eye(7, dtype=np.float32)
+    long = write_descriptors(Descriptors(vectors, np.ones(7, dtype=bool)), tmp_path / "l")
+    with pytest.raises(InvalidError, match="of 2 numbers, the database of 7"):
+        evaluate(manifest, {"odd": (short, long)}, tmp_path / "eval")
 
 
 def test_descriptors_of_another_set_are_refused(manifest: Path, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import pytest
 from PIL import Image
 
 from vprcap.caption_job import open_job
-from vprcap.errors import MissingError
+from vprcap.corruption import Corruption
+from vprcap.errors import InvalidError, MissingError
 from vprcap.features import read_features
 from vprcap.stages.caption import caption
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
+from vprcap.words import Words, read_words, words_path
 
 MakeImages = Callable[..., Path]
 
@@ -40,6 +42,9 @@ class Letters:
         for row, text in enumerate(captions):
             tokens[row, : len(text or ""), 0] = [ord(letter) for letter in text or ""]
         return tokens, tokens[..., 0] > 0
+
+    def words(self, captions: Sequence[str | None]) -> list[Words]:
+        return [Words(text, list(text or ""), list(range(len(text or "")))) for text in captions]
 
 
 @pytest.fixture
@@ -82,6 +87,50 @@ def test_captions_are_encoded_in_manifest_order_and_new_captions_make_new_featur
     features = read_features(first)
     assert np.flatnonzero(~features.present).tolist() == [7]
     assert chr(int(features.tokens[0, 0, 0])) == "A"  # every fake caption begins "A ..."
+
+
+def test_the_words_that_were_encoded_lie_beside_their_tokens(
+    manifest: Path, tmp_path: Path
+) -> None:
+    shard(manifest)
+    captions = caption(open_job(manifest, captioner="fake"), decode_workers=1)
+    path = extract_text(manifest, captions, Letters(), tmp_path / "features")
+    features, words = read_features(path), read_words(words_path(path))
+    assert len(words) == 20 and words[7] == Words(None, [], [])
+    letters = [chr(int(code)) for code in features.tokens[3, :, 0] if code]
+    assert words[3].words == letters and "".join(letters) == words[3].caption
+
+
+def test_corrupted_captions_have_features_of_their_own_made_from_their_texts(
+    manifest: Path, tmp_path: Path
+) -> None:
+    shard(manifest)
+    captions = caption(open_job(manifest, captioner="fake"), decode_workers=1)
+
+    def extracted(corruption: Corruption | None) -> Path:
+        root = tmp_path / "features"
+        return extract_text(manifest, captions, Letters(), root, corruption=corruption)
+
+    honest, cut = extracted(None), extracted(Corruption("truncate", 0.5))
+    assert extracted(Corruption("truncate", 0.0)) == honest != cut
+    whole, half = (read_words(words_path(path)) for path in (honest, cut))
+    for before, after in zip(whole, half, strict=True):
+        assert (before.caption or "").startswith(after.caption or "")
+        assert before.caption is None or before.caption != after.caption
+    with pytest.raises(InvalidError, match="neither place_id nor positions"):
+        extracted(Corruption("wrong-place"))
+
+
+def test_the_other_prompt_is_read_from_the_other_set(manifest: Path, tmp_path: Path) -> None:
+    shard(manifest)
+    first, second = (
+        caption(open_job(manifest, captioner="fake", model=model), decode_workers=1)
+        for model in ("", "loop=1")
+    )
+    corruption = Corruption("other-prompt", 1.0, other_captions=second)
+    path = extract_text(manifest, first, Letters(), tmp_path / "features", corruption=corruption)
+    direct = extract_text(manifest, second, Letters(), tmp_path / "features")
+    assert read_words(words_path(path)) == read_words(words_path(direct))
 
 
 def test_images_that_were_never_captioned_are_counted(manifest: Path, tmp_path: Path) -> None:

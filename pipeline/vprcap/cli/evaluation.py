@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from vprcap.cli.options import (
     Root,
     Split,
 )
+
+if TYPE_CHECKING:
+    from vprcap.corruption import Corruption
 
 
 def eval_command(
@@ -33,31 +36,106 @@ def eval_command(
     output: Annotated[
         Path | None, typer.Option(help="Folder for the results; default: in the run.")
     ] = None,
-    shuffle_captions: Annotated[
-        bool, typer.Option("--shuffle-captions", help="Control: every image gets a wrong caption.")
-    ] = False,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(
+            help="Make captions wrong: shuffle, wrong-place, drop-words, inject-objects, "
+            "swap-colours, truncate or other-prompt; without --strength a curve over strengths."
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="Share of captions (or words) made wrong, 0 to 1.")
+    ] = None,
+    other_captions: Annotated[
+        Path | None, typer.Option(help="The caption set that other-prompt takes captions from.")
+    ] = None,
+    ablation: Annotated[
+        str | None,
+        typer.Option("--ablate", help="Compare variants of the run: gates, fusions or dims."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of a curve or an ablation.")] = 3,
     allow_partial: Partial = False,
     as_json: Json = False,
 ) -> None:
-    """Report recall@K image-only, text-only and fused, with intervals.
+    """Report recall@K in every query mode, or what wrong captions or other parts change.
 
     Example: vprcap eval --dataset pitts30k --root /data
     """
-    from vprcap.files import read_json
-    from vprcap.report import report_from_json
+    from vprcap.workflows.ablation import ablate
     from vprcap.workflows.evaluation import evaluate_combiner
     from vprcap.workflows.prepare import Source
+    from vprcap.workflows.robustness import corruption_curve
 
-    results = evaluate_combiner(
-        Source(manifest, dataset, root, split, captions_root, allow_partial),
-        run,
-        output,
-        captions=captions,
-        features_root=features_root,
-        shuffle_captions=shuffle_captions,
-    )
+    source = Source(manifest, dataset, root, split, captions_root, allow_partial)
+    corruption = _corruption(corrupt, strength, other_captions, ablation)
+    if ablation is not None:
+        compared = ablate(
+            source,
+            run,
+            output,
+            what=ablation,
+            num_seeds=seeds,
+            captions=captions,
+            features_root=features_root,
+            corruption=corruption,
+        )
+        _print_comparison(compared, as_json)
+    elif corrupt in (None, "none") or strength is not None:
+        results = evaluate_combiner(
+            source,
+            run,
+            output,
+            captions=captions,
+            features_root=features_root,
+            corruption=corruption,
+        )
+        _print_report(results, as_json)
+    else:
+        curve = corruption_curve(
+            source,
+            run,
+            output,
+            kind=str(corrupt),
+            num_seeds=seeds,
+            captions=captions,
+            other_captions=other_captions,
+            features_root=features_root,
+        )
+        _print_comparison(curve, as_json)
+        typer.echo(f"vprcap: plot in {curve.with_suffix('.svg')}", err=True)
+
+
+def _corruption(
+    kind: str | None, strength: float | None, other_captions: Path | None, ablation: str | None
+) -> "Corruption | None":
+    """Say what is to be done to captions: nothing, one strength; of a curve nothing yet."""
+    from vprcap.corruption import Corruption
+    from vprcap.errors import InvalidError
+
+    if kind is None:
+        if strength is not None or other_captions is not None:
+            raise InvalidError("--strength and --other-captions belong to --corrupt KIND")
+        return None
+    if ablation is not None and strength is None:
+        raise InvalidError(f"say how much: --ablate {ablation} --corrupt {kind} --strength 0.3")
+    corruption = Corruption(kind, 1.0 if strength is None else strength, 0, other_captions)
+    return None if kind == "none" else corruption
+
+
+def _print_report(results: Path, as_json: bool) -> None:
+    from vprcap.files import read_json
+    from vprcap.report import report_from_json
+
     report = read_json(results)
     typer.echo(json.dumps(report, indent=2) if as_json else report_from_json(report).to_text())
+
+
+def _print_comparison(path: Path, as_json: bool) -> None:
+    from vprcap.comparison import comparison_from_json
+    from vprcap.files import read_json
+
+    stored = read_json(path)
+    typer.echo(json.dumps(stored, indent=2) if as_json else comparison_from_json(stored).to_text())
 
 
 def demo_command(

@@ -6,12 +6,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vprcap.combiner.combiner import FeatureCombiner
-from vprcap.combiner.recalibration import mean_gate
 
 BLOCK = 64
 
 
-@torch.inference_mode()
 def describe(
     combiner: FeatureCombiner,
     image_tokens: Shaped[np.ndarray, "images tokens image_dim"] | None,
@@ -29,11 +27,27 @@ def describe(
     Returns:
         Descriptors of unit length, and the mean gate of each caption (0 where there is none).
     """
+    descriptors, gates = describe_with_gates(combiner, image_tokens, text_tokens, text_mask)
+    return descriptors, mean_gates(gates, text_mask)
+
+
+@torch.inference_mode()
+def describe_with_gates(
+    combiner: FeatureCombiner,
+    image_tokens: Shaped[np.ndarray, "images tokens image_dim"] | None,
+    text_tokens: Shaped[np.ndarray, "images length text_dim"] | None = None,
+    text_mask: Bool[np.ndarray, "images length"] | None = None,
+) -> tuple[Float[np.ndarray, "images descriptor_dim"], Float[np.ndarray, "images length"]]:
+    """Describe as `describe` does; give the gate of each token, 0 for padding.
+
+    Without text the gates have no columns.
+    """
     combiner.eval()
     given = text_tokens if image_tokens is None else image_tokens
     num_images = 0 if given is None else len(given)
     descriptors = np.empty((num_images, combiner.config.descriptor_dim), dtype=np.float32)
-    reliability = np.zeros(num_images, dtype=np.float32)
+    length = 0 if text_mask is None else text_mask.shape[1]
+    gates = np.zeros((num_images, length), dtype=np.float32)
     for start in range(0, num_images, BLOCK):
         rows = slice(start, start + BLOCK)
         image, text, mask = (
@@ -41,9 +55,18 @@ def describe(
         )
         descriptor, gate = combiner(image, text, mask)
         descriptors[rows] = descriptor.cpu().numpy()
-        if mask is not None:
-            reliability[rows] = mean_gate(gate, mask).float().cpu().numpy()
-    return descriptors, reliability
+        gates[rows] = gate.float().cpu().numpy()
+    return descriptors, gates
+
+
+def mean_gates(
+    gates: Float[np.ndarray, "images length"], text_mask: Bool[np.ndarray, "images length"] | None
+) -> Float[np.ndarray, " images"]:
+    """Reliability of each caption: the mean gate of its tokens, 0 where there is no caption."""
+    if text_mask is None:
+        return np.zeros(len(gates), dtype=np.float32)
+    means: np.ndarray = gates.sum(axis=1) / np.maximum(text_mask.sum(axis=1), 1)
+    return means.astype(np.float32)
 
 
 def _on_device(

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from vprcap.errors import InvalidError
+from vprcap.words import Words
 
 if TYPE_CHECKING:
     from vprcap.encoders.bert import BertEncoder
@@ -54,6 +55,10 @@ class TextEncoder(Protocol):
         self, captions: Sequence[str | None]
     ) -> tuple[Float[np.ndarray, "batch length dim"], Bool[np.ndarray, "batch length"]]:
         """Encode captions, padded to the longest; a missing or blank one has an all-false mask."""
+        ...
+
+    def words(self, captions: Sequence[str | None]) -> list[Words]:
+        """Say for each caption which words it has and which token is a piece of which."""
         ...
 
 

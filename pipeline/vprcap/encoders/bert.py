@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from vprcap.encoders.adapters import AdapterConfig, adapt_bert, load_adapters, read_adapter_config
 from vprcap.encoders.hub import load_model, load_tokenizer
+from vprcap.errors import InvalidError
 from vprcap.files import sha256_of
+from vprcap.words import NO_WORD, Words
 
 MAX_LENGTH = 128
 """Longest caption in word pieces; the prompt asks for 60 words, which are about 90."""
@@ -49,6 +51,17 @@ class BertEncoder:
         """Put fresh adapters, which may be trained, into the blocks; tokens stay what they are."""
         adapt_bert(self.model, config)
 
+    def words(self, captions: Sequence[str | None]) -> list[Words]:
+        """Say for each caption which words it has and which token is a piece of which."""
+        if not self._tokenizer.is_fast:
+            raise InvalidError(
+                f"the tokenizer of {self.name} cannot say which word a piece is of; choose a text "
+                "encoder with a fast tokenizer"
+            )
+        written = [(caption or "").strip() for caption in captions]
+        batch = self._tokenizer(written, truncation=True, max_length=MAX_LENGTH)
+        return [_words(caption, batch, row) for row, caption in enumerate(written)]
+
     def encode(
         self, captions: Sequence[str | None]
     ) -> tuple[Float[np.ndarray, "batch length dim"], Bool[np.ndarray, "batch length"]]:
@@ -70,6 +83,14 @@ class BertEncoder:
         there = torch.tensor([caption != "" for caption in written], device=tokens.device)
         mask = batch["attention_mask"].bool() & there[:, None]
         return tokens * mask[..., None], mask
+
+
+def _words(caption: str, batch: BatchEncoding, row: int) -> Words:
+    if not caption:
+        return Words(None, [], [])
+    owners = [NO_WORD if word is None else word for word in batch.word_ids(row)]
+    spans = [batch.word_to_chars(row, word) for word in range(max(owners) + 1)]
+    return Words(caption, [caption[span.start : span.end] for span in spans], owners)
 
 
 def load_bert(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:

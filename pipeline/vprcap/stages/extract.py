@@ -9,6 +9,7 @@ from PIL import Image
 
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import read_captions
+from vprcap.corruption import Corruption, corrupt
 from vprcap.decoding import DecodePool, default_workers
 from vprcap.encoders import ImageEncoder, TextEncoder
 from vprcap.errors import MissingError
@@ -16,7 +17,9 @@ from vprcap.features import FeatureWriter, digest_rows, features_path
 from vprcap.files import read_json
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage
 from vprcap.manifest import Manifest, image_path, read_manifest
+from vprcap.positives import same_place
 from vprcap.progress import Progress
+from vprcap.words import words_path, write_words
 
 _IMAGE_BATCH = 16
 _TEXT_BATCH = 64
@@ -86,15 +89,28 @@ def _encode_images(
     return tokens, mask
 
 
-def extract_text(manifest: Path, captions: Path, encoder: TextEncoder, features_root: Path) -> Path:
+def extract_text(
+    manifest: Path,
+    captions: Path,
+    encoder: TextEncoder,
+    features_root: Path,
+    *,
+    corruption: Corruption | None = None,
+) -> Path:
     """Encode the captions of a manifest's images; an image without one gets an all-false mask.
+
+    The words of each caption are kept beside its tokens, see `vprcap.words`.
 
     Raises:
         MissingError: images of the manifest have no row in the caption set at all.
+        InvalidError: the corruption cannot be done to this set.
     """
-    texts = _captions_of(read_manifest(manifest), captions)
+    loaded = read_manifest(manifest)
+    texts = _captions_of(loaded, captions)
+    if corruption is not None:
+        texts = _corrupted(texts, corruption, loaded)
     identity = {
-        "kind": "text",
+        "kind": "text with words",
         "encoder": encoder.provenance,
         "captions": digest_rows(texts),
         "config_id": read_json(CaptionSet(captions).config_json)["config_id"],
@@ -114,7 +130,21 @@ def extract_text(manifest: Path, captions: Path, encoder: TextEncoder, features_
             progress.advance(len(batch))
             if start // _TEXT_BATCH % _BATCHES_A_SAVE == 0:
                 writer.save_progress()
+        batches = (texts[i : i + _TEXT_BATCH] for i in range(0, len(texts), _TEXT_BATCH))
+        write_words(words_path(path), map(encoder.words, batches))
         return writer.finish(identity)
+
+
+def _corrupted(
+    texts: list[str | None], corruption: Corruption, manifest: Manifest
+) -> list[str | None]:
+    other = corruption.other_captions
+    return corrupt(
+        texts,
+        corruption,
+        same_place=same_place(manifest) if corruption.kind == "wrong-place" else None,
+        others=() if other is None else _captions_of(manifest, other),
+    )
 
 
 def _captions_of(manifest: Manifest, captions: Path) -> list[str | None]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def train(
     config: TrainConfig,
     descriptor_dim: int = DESCRIPTOR_DIM,
     text_dim: int = 1,
+    parts: Mapping[str, Any] = MappingProxyType({}),
     provenance: Mapping[str, Any],
 ) -> Path:
     """Train a combiner on the places of a manifest, on stored features.
@@ -56,6 +58,7 @@ def train(
         config: schedule and augmentation.
         descriptor_dim: length of the descriptor.
         text_dim: length of a text token, where there are no text features to tell it.
+        parts: names of the combiner's gate, fusion and pooling, where not the default ones.
         provenance: what to remember about the encoders and captions that the features are of.
 
     Raises:
@@ -69,7 +72,8 @@ def train(
         name: path and fingerprint(read_json(path / "features.json"))[:16]
         for name, path in sets.items()
     }
-    return _train(data, output, config, descriptor_dim, provenance, digests)
+    sizes = {"descriptor_dim": descriptor_dim, **parts}
+    return _train(data, output, config, sizes, provenance, digests)
 
 
 def train_end_to_end(
@@ -83,6 +87,7 @@ def train_end_to_end(
     adapters: AdapterConfig,
     config: TrainConfig,
     descriptor_dim: int = DESCRIPTOR_DIM,
+    parts: Mapping[str, Any] = MappingProxyType({}),
     provenance: Mapping[str, Any],
 ) -> Path:
     """Train a combiner together with adapters in its encoders, from photographs.
@@ -100,6 +105,7 @@ def train_end_to_end(
         adapters: what stands in the image encoder's blocks.
         config: schedule and augmentation.
         descriptor_dim: length of the descriptor.
+        parts: names of the combiner's gate, fusion and pooling, where not the default ones.
         provenance: what to remember about encoders and captions.
 
     Raises:
@@ -125,18 +131,19 @@ def train_end_to_end(
             "captions": captions and digest_rows(texts)[:16],
         }
         made_of = {**digests, "adapters": asdict(adapters)}
-        return _train(data, output, config, descriptor_dim, provenance, made_of)
+        sizes = {"descriptor_dim": descriptor_dim, **parts}
+        return _train(data, output, config, sizes, provenance, made_of)
 
 
 def _train(
     data: TrainingImages,
     output: Path,
     config: TrainConfig,
-    descriptor_dim: int,
+    sizes: Mapping[str, Any],
     provenance: Mapping[str, Any],
     made_of: Mapping[str, Any],
 ) -> Path:
-    combiner_config = CombinerConfig(*data.dims, descriptor_dim=descriptor_dim)
+    combiner_config = CombinerConfig(*data.dims, **sizes)
     identity = {
         "training": asdict(config),
         "combiner": asdict(combiner_config),

@@ -22,13 +22,14 @@ from vprcap.city import (
     write_city,
 )
 from vprcap.city.seeds import DEMO_EVALUATION, DEMO_TRAINING
+from vprcap.corruption import Corruption
 from vprcap.files import read_json, write_json
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 from vprcap.training import TrainConfig
-from vprcap.workflows.evaluation import score
-from vprcap.workflows.material import Encoders, gather
+from vprcap.workflows.evaluation import evaluation_folder, score
+from vprcap.workflows.material import Encoders, corrupted, gather
 from vprcap.workflows.prepare import Source
 from vprcap.workflows.training import train_combiner
 
@@ -77,8 +78,10 @@ def demo(out: Path) -> Path:
         )
     with watch.time("eval"):
         material = gather(Source(_manifest(test_set)), ENCODERS, captions[1], None)
-        honest = score(material, run)
-        shuffled = score(material, run, shuffle_captions=True)
+        folder = evaluation_folder(material, run)
+        honest = score(material, run, folder)
+        wrong = corrupted(material, ENCODERS.load_text(), Corruption("shuffle"))
+        shuffled = score(wrong, run, folder.with_name(f"{folder.name}-shuffled"))
     return write_json(
         out / "results.json", _results(honest, shuffled, captions[1], test_set, watch.seconds)
     )

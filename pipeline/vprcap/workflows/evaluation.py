@@ -1,13 +1,21 @@
 """Evaluate: from a trained combiner and a captioned set to recalls."""
 
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 
-from vprcap.descriptors import MODES
+from vprcap.caption_set import CaptionSet
+from vprcap.corruption import Corruption
+from vprcap.descriptors import MODES, QUERY_MODES
+from vprcap.files import read_json
 from vprcap.manifest import read_manifest
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
-from vprcap.workflows.material import Material, encoders_of, gather
+from vprcap.stages.explain import explain
+from vprcap.workflows.material import Material, corrupted, encoders_of, gather, read_run
 from vprcap.workflows.prepare import Source
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_combiner(
@@ -17,28 +25,77 @@ def evaluate_combiner(
     *,
     captions: Path | None = None,
     features_root: Path | None = None,
-    shuffle_captions: bool = False,
+    corruption: Corruption | None = None,
 ) -> Path:
     """Evaluate a trained combiner on a set and return ``results.json``."""
-    material = gather(source, encoders_of(run), captions, features_root)
-    return score(material, run, output, shuffle_captions=shuffle_captions)
+    material = find_material(source, run, captions, features_root)
+    folder = evaluation_folder(material, run)
+    if corruption is not None and corruption.kind != "none":
+        material = corrupted(material, encoders_of(run).load_text(), corruption)
+        folder = folder.with_name(f"{folder.name}-{corruption.name}")
+    return score(material, run, output or folder)
 
 
-def score(
-    material: Material, run: Path, output: Path | None = None, *, shuffle_captions: bool = False
-) -> Path:
-    """Describe and evaluate a set whose features are there; return ``results.json``."""
-    name = read_manifest(material.manifest).info.name + ("-shuffled" if shuffle_captions else "")
-    output = output or run / "eval" / name
-    descriptors = {
+def score(material: Material, run: Path, output: Path) -> Path:
+    """Describe and evaluate a set in every mode that its material allows; return the results.
+
+    Caption gates, word by word, are written beside it as ``gates.parquet``.
+    """
+    if material.text_features is None:
+        alone = describe_modes(material, run, output, ["image"])["image"]
+        return evaluate(material.manifest, {"image": (alone, alone)}, output)
+    described = describe_modes(material, run, output, MODES)
+    modes = {
+        name: (described[queries], described[database])
+        for name, (queries, database) in QUERY_MODES.items()
+    }
+    results = evaluate(material.manifest, modes, output)
+    explain(material.manifest, material.text_features, described["fused"], output / "gates.parquet")
+    return results
+
+
+def describe_modes(
+    material: Material, run: Path, folder: Path, modes: Iterable[str]
+) -> dict[str, Path]:
+    """Describe a set in some modes; give the file of each."""
+    return {
         mode: describe(
             run,
             material.image_features,
             material.text_features,
-            output / f"{mode}.safetensors",
+            folder / f"{mode}.safetensors",
             mode=mode,
-            shuffle_captions=shuffle_captions,
         )
-        for mode in MODES
+        for mode in modes
     }
-    return evaluate(material.manifest, descriptors, output)
+
+
+def find_material(
+    source: Source, run: Path, captions: Path | None, features_root: Path | None
+) -> Material:
+    """Find what a trained combiner is to be evaluated on; warn where its captions are unlike.
+
+    A combiner that was trained on images alone is evaluated on images alone, unless captions are
+    named.
+    """
+    trained = read_run(run).get("captions")
+    alone = trained is None and captions is None
+    material = gather(source, encoders_of(run), captions, features_root, without_captions=alone)
+    if material.captions is None or trained is None:
+        return material
+    found = read_json(CaptionSet(material.captions).config_json)["config_id"]
+    if trained != found:
+        logger.warning(
+            "%s was trained on captions of configuration %s, and %s is of %s: text may be worth "
+            "less than it could be",
+            run,
+            trained[:8],
+            material.captions.name,
+            found[:8],
+        )
+    return material
+
+
+def evaluation_folder(material: Material, run: Path) -> Path:
+    """Return where the results of a set lie unless another folder is named."""
+    return run / "eval" / read_manifest(material.manifest).info.name

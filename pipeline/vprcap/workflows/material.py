@@ -1,9 +1,11 @@
 """What training and evaluation work on: a manifest with its captions and cached features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vprcap.caption_set import find_caption_set
+from vprcap.corruption import Corruption
 from vprcap.encoders import (
     IMAGE_SIZE,
     ImageEncoder,
@@ -48,9 +50,10 @@ class Material:
     """A manifest with its captions and features."""
 
     manifest: Path
-    captions: Path
+    captions: Path | None
+    """None where images are described alone."""
     image_features: Path
-    text_features: Path
+    text_features: Path | None
 
 
 def encoders_of(run: Path) -> Encoders:
@@ -60,12 +63,7 @@ def encoders_of(run: Path) -> Encoders:
         MissingError: there is no trained combiner.
         InvalidError: the run does not name its encoders, or its adapters are not there.
     """
-    path = run / "run.json"
-    if not path.is_file():
-        raise MissingError(f"no trained combiner in {run}{_pickles(run)}")
-    trained = read_json(path)
-    if not {"image_encoder", "text_encoder"} <= trained.keys():
-        raise InvalidError(f"{path} does not name the encoders; train again")
+    trained = read_run(run)
     height, width = trained.get("image_size", IMAGE_SIZE)
     adapted = trained.get("adapters", {})
     return Encoders(
@@ -77,6 +75,22 @@ def encoders_of(run: Path) -> Encoders:
     )
 
 
+def read_run(run: Path) -> dict[str, Any]:
+    """Read how a combiner was trained.
+
+    Raises:
+        MissingError: there is no trained combiner.
+        InvalidError: the run does not name its encoders.
+    """
+    path = run / "run.json"
+    if not path.is_file():
+        raise MissingError(f"no trained combiner in {run}{_pickles(run)}")
+    trained: dict[str, Any] = read_json(path)
+    if not {"image_encoder", "text_encoder"} <= trained.keys():
+        raise InvalidError(f"{path} does not name the encoders; train again")
+    return trained
+
+
 def find_captions(source: Source, manifest: Path) -> Path:
     """Find the caption set of a manifest's plan."""
     image_root = Path(read_manifest(manifest).info.image_root)
@@ -84,16 +98,37 @@ def find_captions(source: Source, manifest: Path) -> Path:
     return find_caption_set(captions_root_of(source, image_root), plan_id)
 
 
+def corrupted(material: Material, encoder: TextEncoder, corruption: Corruption) -> Material:
+    """Give the same images with corrupted captions, whose features are made where missing."""
+    if material.captions is None or material.text_features is None:
+        raise InvalidError("there are no captions to corrupt; say which with --captions")
+    text = extract_text(
+        material.manifest,
+        material.captions,
+        encoder,
+        material.text_features.parent,
+        corruption=corruption,
+    )
+    return replace(material, text_features=text)
+
+
 def gather(
-    source: Source, encoders: Encoders, captions: Path | None, features_root: Path | None
+    source: Source,
+    encoders: Encoders,
+    captions: Path | None,
+    features_root: Path | None,
+    *,
+    without_captions: bool = False,
 ) -> Material:
     """Find manifest and captions and make what features are missing."""
     manifest = find_manifest(source)
-    captions = captions or find_captions(source, manifest)
     root = features_root_of(manifest, features_root)
-    text = extract_text(manifest, captions, encoders.load_text(), root)
+    text = None
+    if not without_captions:
+        captions = captions or find_captions(source, manifest)
+        text = extract_text(manifest, captions, encoders.load_text(), root)
     image = extract_images(manifest, encoders.load_image(), root)
-    return Material(manifest, captions, image, text)
+    return Material(manifest, None if without_captions else captions, image, text)
 
 
 def features_root_of(manifest: Path, features_root: Path | None) -> Path:
