@@ -6,6 +6,7 @@ pytorch-metric-learning's. Two places closer than the positive radius may show t
 their pairs are neither positive nor negative.
 """
 
+import torch
 from jaxtyping import Float, Int
 from pytorch_metric_learning.losses import MultiSimilarityLoss
 from pytorch_metric_learning.miners import MultiSimilarityMiner
@@ -29,13 +30,15 @@ def place_loss(
         positions: easting and northing in metres; without them no pair is left out.
         exclusion_m: pairs of different places that are closer are left out.
     """
-    anchor, positive, other, negative = MultiSimilarityMiner(EPSILON)(descriptors, places)
-    if positions is not None:
-        apart = (positions[other] - positions[negative]).norm(dim=-1) >= exclusion_m
-        other, negative = other[apart], negative[apart]
-    loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(
-        descriptors, places, (anchor, positive, other, negative)
-    )
+    # 50 times a similarity of 8 bits would be noise: under mixed precision, too, this is float32.
+    with torch.autocast(descriptors.device.type, enabled=False):
+        anchor, positive, other, negative = MultiSimilarityMiner(EPSILON)(descriptors, places)
+        if positions is not None:
+            apart = (positions[other] - positions[negative]).norm(dim=-1) >= exclusion_m
+            other, negative = other[apart], negative[apart]
+        loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(
+            descriptors, places, (anchor, positive, other, negative)
+        )
     return loss
 
 

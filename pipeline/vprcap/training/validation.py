@@ -10,16 +10,28 @@ from jaxtyping import Bool, Float
 from vprcap.combiner import FeatureCombiner, describe
 from vprcap.recall import hits_at_k
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Rows, TrainingSet
+from vprcap.training.data import Rows, Tokens, TrainingImages
 
 CUTOFFS = (1, 5, 10)
 
 
 def validate(
-    combiner: FeatureCombiner, data: TrainingSet, rows: Rows, config: TrainConfig
+    combiner: FeatureCombiner,
+    tokens: Tokens,
+    data: TrainingImages,
+    rows: Rows,
+    config: TrainConfig,
 ) -> dict[str, float]:
-    """Recall of held-out images, fused and alone, and the mean gate of their captions."""
-    image, text, mask = data.image_tokens[rows], data.text_tokens[rows], data.text_mask[rows]
+    """Recall of held-out images, fused and alone, and the mean gate of their captions.
+
+    Args:
+        combiner: the state to judge.
+        tokens: of the held-out images, from the encoders in their present state.
+        data: the set that they are of.
+        rows: which images of it they are.
+        config: how far places reach.
+    """
+    image, text, mask = tokens
     fused, reliability = describe(combiner, image, text, mask)
     alone, _ = describe(combiner, image)
     captioned = mask.any(axis=1)
@@ -33,7 +45,7 @@ def validate(
 
 
 def _ground_truth(
-    data: TrainingSet, rows: Rows, config: TrainConfig
+    data: TrainingImages, rows: Rows, config: TrainConfig
 ) -> tuple[Bool[np.ndarray, "rows rows"], Bool[np.ndarray, "rows rows"]]:
     """Which images show the place of a row, and which are hidden from it, itself included."""
     places = data.places[rows]

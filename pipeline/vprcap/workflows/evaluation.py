@@ -1,15 +1,12 @@
 """Evaluate: from a trained combiner and a captioned set to recalls."""
 
 from pathlib import Path
-from typing import Any
 
 from vprcap.descriptors import MODES
-from vprcap.errors import InvalidError, MissingError
-from vprcap.files import read_json
 from vprcap.manifest import read_manifest
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
-from vprcap.workflows.material import Encoders, Material, gather
+from vprcap.workflows.material import Material, encoders_of, gather
 from vprcap.workflows.prepare import Source
 
 
@@ -23,9 +20,7 @@ def evaluate_combiner(
     shuffle_captions: bool = False,
 ) -> Path:
     """Evaluate a trained combiner on a set and return ``results.json``."""
-    trained = _read_run(run)
-    encoders = Encoders(trained["image_encoder"], trained["text_encoder"])
-    material = gather(source, encoders, captions, features_root)
+    material = gather(source, encoders_of(run), captions, features_root)
     return score(material, run, output, shuffle_captions=shuffle_captions)
 
 
@@ -47,13 +42,3 @@ def score(
         for mode in MODES
     }
     return evaluate(material.manifest, descriptors, output)
-
-
-def _read_run(run: Path) -> dict[str, Any]:
-    path = run / "run.json"
-    if not path.is_file():
-        raise MissingError(f"no trained combiner in {run}; train one with `vprcap train`")
-    trained: dict[str, Any] = read_json(path)
-    if not {"image_encoder", "text_encoder"} <= trained.keys():
-        raise InvalidError(f"{path} does not name the encoders; train again")
-    return trained

@@ -1,0 +1,47 @@
+"""What a manifest says about the places of its images, as numbers that training counts with."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from vprcap.errors import MissingError
+from vprcap.manifest import Manifest, zone_numbers
+
+Rows = Int[np.ndarray, " _"]
+
+
+def places_of(manifest: Manifest, rows: Rows) -> Rows:
+    """Give equal numbers to images of one place.
+
+    Raises:
+        MissingError: the manifest has no places.
+    """
+    names = manifest.column("place_id")
+    if any(name is None for name in names):
+        raise MissingError(
+            f"images of {manifest.info.name} have no place_id, so there is nothing to learn from; "
+            "train on a set with places, such as gsv-cities"
+        )
+    _, places = np.unique(names[rows].astype(str), return_inverse=True)
+    return np.asarray(places)
+
+
+def traversals_of(manifest: Manifest, rows: Rows) -> Rows | None:
+    """Which drive each image is of: its sequence, else its role; None where neither is known."""
+    for column in ("sequence", "role"):
+        names = manifest.column(column)[rows]
+        if all(name is not None for name in names):
+            _, traversals = np.unique(names.astype(str), return_inverse=True)
+            return traversals if traversals.max() > 0 else None
+    return None
+
+
+def positions_of(manifest: Manifest, rows: Rows) -> Float[np.ndarray, "images 2"] | None:
+    """Metres; None where unknown. Zones are moved apart: their coordinates coincide."""
+    metres = np.stack([manifest.column("easting"), manifest.column("northing")], axis=1)
+    positions: np.ndarray = metres[rows]
+    if np.isnan(positions).any():
+        return None
+    numbers = np.array([number or "" for number in zone_numbers(manifest)])
+    _, zones = np.unique(numbers[rows], return_inverse=True)
+    positions[:, 0] += 1e7 * zones
+    return positions
