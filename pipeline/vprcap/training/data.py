@@ -6,7 +6,7 @@ that is why an interrupted run goes on exactly where it was.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -77,6 +77,7 @@ class PhotoBatch:
     mix: Mix
 
 
+@runtime_checkable
 class TrainingImages(Protocol):
     """Images with known places that can be asked for their tokens: stored, or made on the spot."""
 
@@ -195,6 +196,12 @@ def draw_batches(rows_of: list[Rows], config: TrainConfig, epoch: int) -> Iterat
         yield np.concatenate(
             [np.resize(rng.permutation(rows_of[each]), config.images_per_place) for each in chosen]
         )
+
+
+def share(count: int, processes: int, mine: int) -> list[int]:
+    """Give one process its numbers of so many batches; some come twice so that all have alike."""
+    turns = -(-count // processes)
+    return [(turn * processes + mine) % count for turn in range(turns)]
 
 
 def mix_captions(
