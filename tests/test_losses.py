@@ -3,7 +3,7 @@ from math import exp, log
 import pytest
 import torch
 
-from vprcap.losses import place_loss, relevance_loss
+from vprcap.losses import crossing_loss, place_loss, relevance_loss
 
 
 def on_circle(*degrees: float) -> torch.Tensor:
@@ -57,3 +57,22 @@ def test_relevance_is_finite_for_a_gate_that_is_certainly_wrong_and_for_no_capti
     none = torch.zeros(0)
     assert relevance_loss(torch.zeros(2), torch.ones(2)).isfinite()
     assert relevance_loss(none, none) == 0
+
+
+def test_a_caption_finds_the_images_of_its_place_and_flees_those_of_others() -> None:
+    """By hand: two equal queries at 45 degrees, their own image at 90, a stranger's at 0."""
+    queries, images = on_circle(45, 45), on_circle(90, 0)
+    loss = crossing_loss(queries, torch.tensor([0, 0]), images, torch.tensor([0, 1]))
+    near = 0.5**0.5
+    expected = log(1 + exp(-near)) + log(1 + exp(50 * near)) / 50
+    assert loss.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_caption_neither_seeks_nor_flees_images_of_places_next_door() -> None:
+    queries, images = on_circle(45, 45), on_circle(90, 0)
+    positions = torch.tensor([[0.0, 0.0], [20.0, 0.0]])
+    rows, places = torch.tensor([0, 0]), torch.tensor([0, 1])
+    near = crossing_loss(queries, rows, images, places, positions)
+    far = crossing_loss(queries, rows, images, places, 2 * positions)
+    assert near.item() == pytest.approx(log(1 + exp(-(0.5**0.5))), abs=1e-4)
+    assert far > near + 0.5

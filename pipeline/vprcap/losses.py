@@ -16,6 +16,10 @@ ALPHA, BETA, BASE, EPSILON = 1.0, 50.0, 0.0, 0.1
 SMALLEST_SHARE = 1e-6
 
 
+Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Anchors and their positives, anchors and their negatives."""
+
+
 def place_loss(
     descriptors: Float[Tensor, "batch descriptor_dim"],
     places: Int[Tensor, " batch"],
@@ -30,16 +34,54 @@ def place_loss(
         positions: easting and northing in metres; without them no pair is left out.
         exclusion_m: pairs of different places that are closer are left out.
     """
-    # 50 times a similarity of 8 bits would be noise: under mixed precision, too, this is float32.
-    with torch.autocast(descriptors.device.type, enabled=False):
-        anchor, positive, other, negative = MultiSimilarityMiner(EPSILON)(descriptors, places)
-        if positions is not None:
-            apart = (positions[other] - positions[negative]).norm(dim=-1) >= exclusion_m
-            other, negative = other[apart], negative[apart]
-        loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(
-            descriptors, places, (anchor, positive, other, negative)
-        )
+    everyone = torch.arange(len(places), device=places.device)
+    with _in_float32(descriptors):
+        pairs = MultiSimilarityMiner(EPSILON)(descriptors, places)
+        pairs = _without_near(pairs, everyone, positions, exclusion_m)
+        loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(descriptors, places, pairs)
     return loss
+
+
+def crossing_loss(
+    queries: Float[Tensor, "queries descriptor_dim"],
+    rows: Int[Tensor, " queries"],
+    descriptors: Float[Tensor, "batch descriptor_dim"],
+    places: Int[Tensor, " batch"],
+    positions: Float[Tensor, "batch 2"] | None = None,
+    exclusion_m: float = 25.0,
+) -> Float[Tensor, ""]:
+    """Multi-Similarity loss of queries of one modality among descriptors of another.
+
+    Every image of the place is a positive, also the one that the query itself is of.
+
+    Args:
+        queries: of unit length.
+        rows: the image of the batch that each query is of.
+        descriptors: of the images of the batch, of unit length.
+        places: as for `place_loss`, and so the rest.
+    """
+    among: dict[str, Tensor] = {"ref_emb": descriptors, "ref_labels": places}
+    with _in_float32(descriptors):
+        pairs = MultiSimilarityMiner(EPSILON)(queries, places[rows], **among)
+        pairs = _without_near(pairs, rows, positions, exclusion_m)
+        loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(queries, places[rows], pairs, **among)
+    return loss
+
+
+def _in_float32(descriptors: Tensor) -> torch.autocast:
+    """Leave mixed precision: 50 times a similarity of 8 bits would be noise."""
+    return torch.autocast(descriptors.device.type, enabled=False)
+
+
+def _without_near(
+    pairs: Pairs, rows: Tensor, positions: Tensor | None, exclusion_m: float
+) -> Pairs:
+    """Drop pairs of different places too near to be told apart; `rows` are those of anchors."""
+    if positions is None:
+        return pairs
+    anchor, positive, other, negative = pairs
+    apart = (positions[rows[other]] - positions[negative]).norm(dim=-1) >= exclusion_m
+    return anchor, positive, other[apart], negative[apart]
 
 
 def relevance_loss(

@@ -1,31 +1,46 @@
 """A small combiner whose every parameter matters, and toy features with meaningful captions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from vprcap.combiner import CombinerConfig, FeatureCombiner
+from vprcap.combiner.config import FUSIONS, GATES, POOLINGS
 from vprcap.training import TrainingSet
 
 CONFIG = CombinerConfig(
     image_dim=12, text_dim=10, descriptor_dim=6, num_words=4, width=8, num_heads=2, num_layers=2
 )
+PARTS: list[dict[str, str]] = [
+    {},
+    *({"gate": gate} for gate in GATES[1:]),
+    *({"fusion": fusion} for fusion in FUSIONS[1:]),
+    *({"pooling": pooling} for pooling in POOLINGS[1:]),
+]
+"""The default combiner, then one other part at a time."""
+
+
+@pytest.fixture(params=PARTS, ids=str)
+def config(request: pytest.FixtureRequest) -> CombinerConfig:
+    """A small combiner of each kind."""
+    return replace(CONFIG, **request.param)
 
 
 @pytest.fixture
-def new_combiner() -> FeatureCombiner:
+def new_combiner(config: CombinerConfig) -> FeatureCombiner:
     """A combiner as the constructor leaves it."""
     torch.manual_seed(0)
-    return FeatureCombiner(CONFIG).eval()
+    return FeatureCombiner(config).eval()
 
 
 @pytest.fixture
-def combiner() -> FeatureCombiner:
+def combiner(config: CombinerConfig) -> FeatureCombiner:
     """A combiner with random numbers where training starts from zero."""
     torch.manual_seed(0)
-    combiner = FeatureCombiner(CONFIG).eval()
+    combiner = FeatureCombiner(config).eval()
     with torch.no_grad():
         for parameter in combiner.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vprcap.combiner.closed_form import fit_agreement, visual_words, whitening
+from vprcap.combiner.closed_form import fit_space, visual_words, whitening
 
 
 def test_words_are_the_centres_of_well_separated_tokens() -> None:
@@ -57,7 +57,7 @@ def pairs(noise: float) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
 def probability(images: torch.Tensor, captions: torch.Tensor, places: np.ndarray) -> torch.Tensor:
     """What an agreement fitted on the first half of the places thinks of the second."""
     half = len(images) // 2
-    image, text, slope, offset = fit_agreement(images[:half], captions[:half], places[:half], 4)
+    image, text, slope, offset = fit_space(images[:half], captions[:half], places[:half], 4)
     cosines = torch.nn.functional.cosine_similarity(
         image(images[half:]), text(captions[half:]), dim=-1
     )

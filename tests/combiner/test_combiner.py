@@ -44,9 +44,11 @@ def test_an_empty_caption_is_no_caption(combiner: FeatureCombiner, make_inputs: 
 def test_a_caption_that_is_not_believed_is_no_caption(
     combiner: FeatureCombiner, make_inputs: Inputs
 ) -> None:
+    if combiner.config.gate == "none":
+        pytest.skip("without a gate every caption is believed")
     image, text, mask = make_inputs()
     with torch.no_grad():
-        combiner.recalibrate.offset.fill_(-1e4)
+        combiner.recalibrate.agreement.offset.fill_(-1e4)
     descriptor, gate = combiner(image, text, mask)
     assert not gate.any()
     torch.testing.assert_close(descriptor, combiner(image)[0], atol=1e-6, rtol=0)
@@ -94,22 +96,39 @@ def test_without_an_image_a_caption_is_believed(
     assert (combiner(None, text, mask)[1] == mask).all()
 
 
-def test_gradients_reach_every_parameter(combiner: FeatureCombiner, make_inputs: Inputs) -> None:
+def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(
+    combiner: FeatureCombiner, make_inputs: Inputs
+) -> None:
     image, text, mask = make_inputs()
     target = torch.randn(3, 6)
-    fused, gate = combiner(image, text, mask)
-    (fused * target).sum().backward()
-    untouched = [name for name, each in combiner.named_parameters() if each.grad is None]
-    still = [name for name, each in combiner.named_parameters() if not each.grad.any()]
+    fused, alone = combiner(image, text, mask)[0], combiner(image)[0]
+    ((fused + alone) * target).sum().backward()
+    parameters = dict(combiner.named_parameters())
+    frozen = [name for name, each in parameters.items() if not each.requires_grad]
+    untouched = [name for name, each in parameters.items() if each.grad is None]
+    still = [name for name, each in parameters.items() if each.grad is not None]
+    still = [name for name in still if not parameters[name].grad.any()]
+    assert untouched == frozen
     # The key's bias moves all scores of a softmax alike.
-    assert untouched == []
     assert [name for name in still if not name.endswith("key.bias")] == []
+
+
+def test_only_the_space_of_the_max_cosine_gate_is_frozen(combiner: FeatureCombiner) -> None:
+    frozen = [name for name, each in combiner.named_parameters() if not each.requires_grad]
+    if combiner.config.gate == "max-cosine":
+        space = {f"recalibrate.agreement.{part}" for part in ("image", "text")}
+        assert {name.rsplit(".", 1)[0] for name in frozen} == space
+    else:
+        assert frozen == []
 
 
 def test_the_gate_does_not_bend_the_image_to_its_own_ends(
     combiner: FeatureCombiner, make_inputs: Inputs
 ) -> None:
-    combiner(*make_inputs())[1].sum().backward()
+    gate = combiner(*make_inputs())[1]
+    assert gate.requires_grad == (combiner.config.gate != "none")
+    if gate.requires_grad:
+        gate.sum().backward()
     assert combiner.compress_image.weight.grad is None
 
 

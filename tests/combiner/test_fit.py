@@ -9,7 +9,8 @@ import torch
 from vprcap.combiner import CombinerConfig, FeatureCombiner, describe
 from vprcap.errors import InvalidError
 from vprcap.training import TrainConfig, TrainingSet, fit
-from vprcap.training.data import draw_batches, mix_captions, read_batch, split_places
+from vprcap.training.data import read_batch, split_places
+from vprcap.training.drawing import draw_batches, mix_captions
 
 # The package shows the function of this name; the module is needed to replace its parts.
 FIT = importlib.import_module("vprcap.training.fit")
@@ -42,25 +43,26 @@ def test_captions_of_other_places_lower_the_mean_gate(toy_set: TrainingSet) -> N
 def test_the_best_state_by_validation_is_returned_and_not_the_last(
     toy_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recalls = iter([0.1, 0.1, 0.1, 0.1, 0.2, 0.9, 0.3])  # four weights of the text, then 3 epochs
+    # Five weights of the text, then three epochs.
+    recalls = iter([0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.9, 0.3])
     states: list[dict[str, torch.Tensor]] = []
 
     def fake(combiner: FeatureCombiner, *_: object) -> dict[str, float]:
         states.append({name: each.clone() for name, each in combiner.state_dict().items()})
-        return {"fused_r1": next(recalls), "fused_r5": 0.0}
+        return {"doubted_map": next(recalls), "fused_map": 0.0}
 
     monkeypatch.setattr(FIT, "validate", fake)
     monkeypatch.setattr(START, "validate", fake)
     combiner = fit(toy_set, SIZES, SHORT)
     kept = combiner.state_dict()
-    assert all(torch.equal(kept[name], states[5][name]) for name in kept)
-    assert not torch.equal(kept["text_scale"], states[6]["text_scale"])
+    assert all(torch.equal(kept[name], states[6][name]) for name in kept)
+    assert not torch.equal(kept["text_scale"], states[7]["text_scale"])
 
 
 def test_training_stops_when_validation_no_longer_improves(
     toy_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FIT, "validate", lambda *_: {"fused_r1": 0.5, "fused_r5": 0.5})
+    monkeypatch.setattr(FIT, "validate", lambda *_: {"doubted_map": 0.5, "fused_map": 0.5})
     reports: list[dict[str, float]] = []
     fit(toy_set, SIZES, replace(SHORT, epochs=9, patience=2), reports.append)
     assert [each["epoch"] for each in reports] == [0, 1, 2]

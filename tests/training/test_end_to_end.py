@@ -20,7 +20,7 @@ from vprcap.errors import InvalidError, MissingError
 from vprcap.stages.scan import scan
 from vprcap.training import TrainConfig
 from vprcap.training.adapted import AdaptedEncoders
-from vprcap.training.data import mix_captions, share
+from vprcap.training.drawing import mix_captions, share
 from vprcap.training.photographs import Photographs, open_pool
 from vprcap.workflows.material import Encoders, encoders_of, gather
 from vprcap.workflows.prepare import Source

@@ -44,8 +44,8 @@ class CrossAttention(nn.Module):
 
 def start_at_zero(layer: nn.Linear) -> nn.Linear:
     """Zero a layer, so that what it writes is learned from nothing."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
 
 

@@ -6,6 +6,7 @@ compared with its image. Place names serve only to keep apart what is fitted fro
 Everything is deterministic.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -35,9 +36,13 @@ class Layer(NamedTuple):
     weight: Float[Tensor, "out_dim in_dim"]
     bias: Float[Tensor, " out_dim"]
 
-    def __call__(self, inputs: Float[Tensor, "rows in_dim"]) -> Float[Tensor, "rows out_dim"]:
+    def __call__(self, inputs: Float[Tensor, "*_ in_dim"]) -> Float[Tensor, "*_ out_dim"]:
         """Apply the layer."""
         return inputs @ self.weight.T + self.bias
+
+    def after(self, first: "Layer") -> "Layer":
+        """Give the one layer that does what `first` and then this one do."""
+        return Layer(self.weight @ first.weight, self(first.bias))
 
 
 def visual_words(
@@ -72,8 +77,8 @@ def whitening(rows: Float[Tensor, "rows in_dim"], out_dim: int) -> Layer:
     return Layer(weight, -weight @ mean)
 
 
-class Agreement(NamedTuple):
-    """Where a caption and an image are compared, and what their cosine is worth there."""
+class Space(NamedTuple):
+    """Where captions and images are compared, and what their cosine is worth there."""
 
     image: Layer
     text: Layer
@@ -81,28 +86,45 @@ class Agreement(NamedTuple):
     offset: float
 
 
-def fit_agreement(
+Compare = Callable[[Layer, Layer, Tensor, Tensor], Tensor]
+"""Cosines of images and captions, given the two layers of a space and the rows of either."""
+
+
+def fit_space(
     images: Float[Tensor, "rows image_dim"],
     captions: Float[Tensor, "rows text_dim"],
     places: Int[np.ndarray, " rows"],
     dim: int,
-) -> Agreement:
+    compare: Compare | None = None,
+) -> Space:
     """Fit the space, and the probability that a caption is the image's own given their cosine.
 
     In the space that pairs were fitted in they agree too well. The probability is therefore fitted
     on the places of each fold in the space of the others; the space that is kept is fitted on all.
+
+    Args:
+        images: whitened, one vector an image.
+        captions: one vector a caption.
+        places: equal numbers show one place.
+        dim: directions of the space.
+        compare: how the cosine is taken; by default of the vectors themselves.
     """
+
+    def whole(image: Layer, text: Layer, here: Tensor, there: Tensor) -> Tensor:
+        return cosine_similarity(image(images[here]), text(captions[there]), dim=-1)
+
     cosines, own = [], []
     fold = np.unique(places, return_inverse=True)[1] % FOLDS
     for each in range(FOLDS):
-        checked = torch.from_numpy(fold == each)
-        image, text = _canonical(images[~checked], captions[~checked], dim)
-        here, there = image(images[checked]), text(captions[checked])
-        stranger = there[_of_other_places(places[fold == each])]
-        cosines += [cosine_similarity(here, there), cosine_similarity(here, stranger)]
-        own += [torch.ones(len(here)), torch.zeros(len(here))]
+        checked = torch.from_numpy(np.flatnonzero(fold == each))
+        others = torch.from_numpy(np.flatnonzero(fold != each))
+        layers = _canonical(images[others], captions[others], dim)
+        stranger = checked[_of_other_places(places[checked])]
+        for there, truth in ((checked, 1.0), (stranger, 0.0)):
+            cosines.append((compare or whole)(*layers, checked, there))
+            own.append(torch.full((len(checked),), truth))
     slope, offset = _logistic(torch.cat(cosines), torch.cat(own))
-    return Agreement(*_canonical(images, captions, dim), slope, offset)
+    return Space(*_canonical(images, captions, dim), slope, offset)
 
 
 def _canonical(

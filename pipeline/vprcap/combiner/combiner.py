@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vprcap.combiner.config import CombinerConfig, read_config
-from vprcap.combiner.fusion import FusionLayer
-from vprcap.combiner.pooling import WordPooling
-from vprcap.combiner.recalibration import TextRecalibration
+from vprcap.combiner.fusion import build_fusion
+from vprcap.combiner.pooling import build_pooling
+from vprcap.combiner.recalibration import Agreement, build_gate
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import replacing, write_json
 
@@ -45,20 +45,10 @@ class FeatureCombiner(nn.Module):
         self.register_buffer("token_mean", torch.zeros(config.image_dim))
         self.register_buffer("token_scale", torch.ones(config.image_dim))
         self.no_text = nn.Parameter(torch.zeros(config.text_dim))
-        self.recalibrate = TextRecalibration(
-            config.image_dim,
-            config.text_dim,
-            config.descriptor_dim,
-            config.width,
-            config.num_heads,
-        )
-        self.fuse = nn.ModuleList(
-            FusionLayer(config.image_dim, config.text_dim, config.width, config.num_heads)
-            for _ in range(config.num_layers)
-        )
-        self.pool = WordPooling(config.image_dim, config.num_words)
-        residual_dim = config.num_words * config.image_dim
-        self.compress_image = nn.Linear(residual_dim, config.descriptor_dim)
+        self.recalibrate = build_gate(config)
+        self.fuse = build_fusion(config)
+        self.pool = build_pooling(config)
+        self.compress_image = nn.Linear(self.pool.out_dim, config.descriptor_dim)
         self.compress_text = nn.Linear(config.text_dim, config.descriptor_dim)
         self.text_scale = nn.Parameter(torch.tensor(0.0))
 
@@ -100,8 +90,9 @@ class FeatureCombiner(nn.Module):
 
     def fitted_modules(self) -> tuple[nn.Module, ...]:
         """Give the parts that `initialise` fits; training should move them gently."""
-        gate = self.recalibrate
-        return self.pool, self.compress_image, self.compress_text, gate.agree_image, gate.agree_text
+        found = [each for each in self.recalibrate.modules() if isinstance(each, Agreement)]
+        spaces = [linear for each in found for linear in (each.image, each.text)]
+        return self.pool, self.compress_image, self.compress_text, *spaces
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``config.json``; the latter last, so whole or absent."""
@@ -168,7 +159,7 @@ class FeatureCombiner(nn.Module):
     def _compress(
         self, image: Float[Tensor, "batch tokens image_dim"]
     ) -> Float[Tensor, "batch descriptor_dim"]:
-        return normalize(self.compress_image(self.pool(image[:, 1:])), dim=-1)
+        return normalize(self.compress_image(self.pool(image)), dim=-1)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -6,15 +6,26 @@ to beat; the weight of the text in the descriptor stays at zero, so that trainin
 captions of this data set are worth.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from vprcap.combiner.closed_form import Layer, fit_agreement, visual_words, whitening
+from vprcap.combiner.closed_form import Layer, Space, fit_space, visual_words, whitening
 from vprcap.combiner.combiner import FeatureCombiner
-from vprcap.combiner.recalibration import AGREEMENT_DIM, TextRecalibration, masked_mean
+from vprcap.combiner.pooling import WordPooling
+from vprcap.combiner.recalibration import (
+    AGREEMENT_DIM,
+    Agreement,
+    GlobalGate,
+    MaxCosineGate,
+    TokenGate,
+    best_cosine,
+    masked_mean,
+)
 
 TOKENS_PER_IMAGE = 20
 """Tokens of each image that k-means sees."""
@@ -45,21 +56,43 @@ def initialise(
         places: equal numbers show one place.
         seed: decides which tokens k-means sees.
     """
-    _fit_words(combiner, image_tokens, np.random.default_rng(seed))
-    pooled = _pooled(combiner, image_tokens)
+    _fit_pooling(combiner, image_tokens, np.random.default_rng(seed))
+    pooled = torch.cat([combiner.pool(block) for block in _blocks(combiner, image_tokens)])
     _set(combiner.compress_image, whitening(pooled, combiner.config.descriptor_dim))
     captioned = text_mask.any(axis=1)
     if captioned.sum() < MIN_CAPTIONS:
         return
-    text = torch.from_numpy(text_tokens[captioned].astype(np.float32))
-    captions = masked_mean(text, torch.from_numpy(text_mask[captioned]))
+    rows = np.flatnonzero(captioned)
+    text = torch.from_numpy(text_tokens[rows].astype(np.float32))
+    mask = torch.from_numpy(text_mask[rows])
+    captions = masked_mean(text, mask)
+    images = normalize(combiner.compress_image(pooled[torch.from_numpy(rows)]), dim=-1)
+    _fit_text(combiner, images, captions)
+    match combiner.recalibrate:
+        case MaxCosineGate(agreement=gate):
+            _fit_tokens(combiner, gate, image_tokens[rows], text, mask, places[rows])
+        case TokenGate(agreement=gate) | GlobalGate(agreement=gate):
+            _fit_whole(gate, images, captions, places[rows])
+
+
+def _fit_text(
+    combiner: FeatureCombiner,
+    images: Float[Tensor, "rows descriptor_dim"],
+    captions: Float[Tensor, "rows text_dim"],
+) -> None:
+    """Whiten captions, turned so that a caption lies as near as it can to its image.
+
+    A turn leaves the similarities among captions as they are (orthogonal Procrustes, Schonemann
+    1966); it lets words find images, and what a caption says count towards what an image shows.
+    """
     combiner.no_text.copy_(captions.mean(dim=0))
-    _set(combiner.compress_text, whitening(captions, combiner.config.descriptor_dim))
-    images = normalize(combiner.compress_image(pooled[torch.from_numpy(captioned)]), dim=-1)
-    _fit_gate(combiner.recalibrate, images, captions, places[captioned])
+    white = whitening(captions, combiner.config.descriptor_dim)
+    left, _, right = torch.linalg.svd(images.T @ normalize(white(captions), dim=-1))
+    turn = left @ right
+    _set(combiner.compress_text, Layer(turn @ white.weight, turn @ white.bias))
 
 
-def _fit_words(
+def _fit_pooling(
     combiner: FeatureCombiner,
     image_tokens: Shaped[np.ndarray, "images tokens image_dim"],
     rng: np.random.Generator,
@@ -69,29 +102,59 @@ def _fit_words(
     sample = torch.from_numpy(tokens.astype(np.float32)).flatten(0, 1)
     combiner.token_mean.copy_(sample.mean(dim=0))
     combiner.token_scale.copy_(sample.std(dim=0).clamp(min=MIN_SCALE))
-    words = visual_words(combiner.standardised(sample), combiner.config.num_words, rng)
-    combiner.pool.words.copy_(words)
+    if isinstance(combiner.pool, WordPooling):
+        words = visual_words(combiner.standardised(sample), combiner.config.num_words, rng)
+        combiner.pool.words.copy_(words)
 
 
-def _pooled(
+def _blocks(
     combiner: FeatureCombiner, image_tokens: Shaped[np.ndarray, "images tokens image_dim"]
-) -> Float[Tensor, "images residual_dim"]:
-    blocks = (image_tokens[at : at + BLOCK, 1:] for at in range(0, len(image_tokens), BLOCK))
-    patches = (torch.from_numpy(block.astype(np.float32)) for block in blocks)
-    return torch.cat([combiner.pool(combiner.standardised(each)) for each in patches])
+) -> Iterator[Float[Tensor, "block tokens image_dim"]]:
+    """Standardised tokens, some images at a time: all at once would not fit."""
+    for start in range(0, len(image_tokens), BLOCK):
+        block = torch.from_numpy(image_tokens[start : start + BLOCK].astype(np.float32))
+        yield combiner.standardised(block)
 
 
-def _fit_gate(
-    gate: TextRecalibration,
+def _fit_whole(
+    gate: Agreement,
     images: Float[Tensor, "rows image_dim"],
     captions: Float[Tensor, "rows text_dim"],
     places: Int[np.ndarray, " rows"],
 ) -> None:
-    agreement = fit_agreement(images, captions, places, AGREEMENT_DIM)
-    _set(gate.agree_image, agreement.image)
-    _set(gate.agree_text, agreement.text)
-    gate.slope.fill_(agreement.slope)
-    gate.offset.fill_(agreement.offset)
+    """Compare a caption as a whole with the image's descriptor."""
+    _adopt(gate, fit_space(images, captions, places, AGREEMENT_DIM))
+
+
+def _fit_tokens(
+    combiner: FeatureCombiner,
+    gate: Agreement,
+    image_tokens: Shaped[np.ndarray, "rows tokens image_dim"],
+    text: Float[Tensor, "rows length text_dim"],
+    mask: Bool[Tensor, "rows length"],
+    places: Int[np.ndarray, " rows"],
+) -> None:
+    """Compare each word piece with each patch, in the space where the means of both agree."""
+    means = torch.cat([block[:, 1:].mean(dim=1) for block in _blocks(combiner, image_tokens)])
+    white = whitening(means, means.shape[1])
+
+    def best(image: Layer, words: Layer, here: Tensor, there: Tensor) -> Tensor:
+        cosines = []
+        blocks = _blocks(combiner, image_tokens[here.numpy()])
+        for block, rows in zip(blocks, there.split(BLOCK), strict=True):
+            cosine = best_cosine(image(white(block[:, 1:])), words(text[rows]))
+            cosines.append(masked_mean(cosine[..., None], mask[rows]).squeeze(-1))
+        return torch.cat(cosines)
+
+    space = fit_space(white(means), masked_mean(text, mask), places, AGREEMENT_DIM, best)
+    _adopt(gate, space._replace(image=space.image.after(white)))
+
+
+def _adopt(gate: Agreement, space: Space) -> None:
+    _set(gate.image, space.image)
+    _set(gate.text, space.text)
+    gate.slope.fill_(space.slope)
+    gate.offset.fill_(space.offset)
 
 
 def _set(linear: nn.Linear, layer: Layer) -> None:

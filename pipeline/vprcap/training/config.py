@@ -41,6 +41,8 @@ class TrainConfig:
     """Weight of the loss of images alone."""
     text_weight: float = 0.2
     """Weight of the loss of captions alone."""
+    crossing_weight: float = 0.1
+    """Weight of the loss of captions that look for images."""
     relevance_weight: float = 0.2
     """Weight of telling an image's own caption from another's."""
     exclusion_m: float = 25.0

@@ -21,14 +21,8 @@ from vprcap.progress import Progress
 from vprcap.stopping import stop_on_signals
 from vprcap.training.checkpoint import read_checkpoint, write_checkpoint
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import (
-    Mix,
-    TrainingImages,
-    draw_batches,
-    mix_captions,
-    share,
-    split_places,
-)
+from vprcap.training.data import TrainingImages, split_places
+from vprcap.training.drawing import Mix, draw_batches, mix_captions, share
 from vprcap.training.keeping import Keeping, Metrics, State
 from vprcap.training.learner import Learner
 from vprcap.training.start import initial_combiner
@@ -163,7 +157,8 @@ class _Training:
         if self.accelerator.is_main_process:
             with self.accelerator.autocast():
                 tokens = self.data.read(self.held)
-            figures |= validate(self.learner.combiner, tokens, self.data, self.held, self.config)
+            combiner = self.learner.combiner
+            figures |= validate(combiner, self.data, self.held, self.config, tokens)
         shared = [figures]
         broadcast_object_list(shared)
         return shared[0]

@@ -41,7 +41,7 @@ class State:
     seconds: float = 0.0
     """Time that it has taken."""
     best_score: list[float] = field(default_factory=lambda: [-1.0, -1.0])
-    """Recall at 1 and at 5 of the best epoch so far."""
+    """Average precisions of the best epoch so far."""
     waited: int = 0
     """Epochs since then."""
     metrics: list[Metrics] = field(default_factory=list)
@@ -62,7 +62,7 @@ class State:
 
     def close_epoch(self, metrics: Metrics) -> bool:
         """Go on to the next epoch; say whether this one was the best so far."""
-        score = [metrics["fused_r1"], metrics["fused_r5"]]
+        score = [metrics["doubted_map"], metrics["fused_map"]]
         better = score > self.best_score
         self.best_score = score if better else self.best_score
         self.waited = 0 if better else self.waited + 1

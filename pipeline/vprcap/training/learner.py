@@ -37,7 +37,7 @@ class Objective(nn.Module):
     def forward(self, given: Batch | PhotoBatch) -> dict[str, Tensor]:
         """Give the weighted losses of a batch."""
         batch = self._encoded(given) if isinstance(given, PhotoBatch) else given
-        return batch_losses(self.combiner, batch, self._config)
+        return batch_losses(self.combiner, batch, self._config, self.combiner.config.prefix_dims)
 
     def _encoded(self, photos: PhotoBatch) -> Batch:
         assert self.encoders is not None

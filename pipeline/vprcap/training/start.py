@@ -8,12 +8,13 @@ from jaxtyping import Shaped
 from vprcap.combiner import CombinerConfig, FeatureCombiner, initialise
 from vprcap.errors import InvalidError
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Rows, Tokens, TrainingImages
+from vprcap.training.data import Tokens, TrainingImages
+from vprcap.training.drawing import Rows
 from vprcap.training.validation import validate
 
 INITIAL_IMAGES = 2000
 """Images that the closed forms are fitted on, at most."""
-TEXT_SCALES = (0.0, 0.25, 0.5, 0.75)
+TEXT_SCALES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of the text that validation chooses from before training; 0 is the image alone."""
 
 
@@ -71,5 +72,5 @@ def _weigh_text(
     recalls = []
     for scale in TEXT_SCALES:
         combiner.text_scale.fill_(scale)
-        recalls.append(validate(combiner, tokens, data, held, config)["fused_r1"])
+        recalls.append(validate(combiner, data, held, config, tokens)["doubted_map"])
     combiner.text_scale.fill_(TEXT_SCALES[int(np.argmax(recalls))])

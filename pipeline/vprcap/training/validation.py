@@ -1,47 +1,62 @@
 """Validation: every held-out image looks for the other images of its place.
 
 It is not looked for among images of its own traversal, of which the next frame would be too easy
-a find. The figures are those of the field, fused and for images alone.
+a find. The figures are those of the field: images alone, fused with their captions, and fused
+where some of the captions are of other places. The last decides which state is kept: captions
+that are all right would favour a combiner that believes anything.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from vprcap.combiner import FeatureCombiner, describe
-from vprcap.recall import hits_at_k
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Rows, Tokens, TrainingImages
+from vprcap.training.data import Tokens, TrainingImages
+from vprcap.training.drawing import Rows, other_places
 
 CUTOFFS = (1, 5, 10)
 
 
 def validate(
     combiner: FeatureCombiner,
-    tokens: Tokens,
     data: TrainingImages,
     rows: Rows,
     config: TrainConfig,
+    tokens: Tokens | None = None,
 ) -> dict[str, float]:
     """Recall of held-out images, fused and alone, and the mean gate of their captions.
 
     Args:
         combiner: the state to judge.
-        tokens: of the held-out images, from the encoders in their present state.
-        data: the set that they are of.
+        data: the set that the images are of.
         rows: which images of it they are.
-        config: how far places reach.
+        config: how far places reach, and how many captions are lent.
+        tokens: of these images, where they have been read already.
     """
-    image, text, mask = tokens
+    image, text, mask = tokens or data.read(rows)
     fused, reliability = describe(combiner, image, text, mask)
     alone, _ = describe(combiner, image)
+    lent = _some_lent(data.places[rows], config)
+    doubted, _ = describe(combiner, image, text[lent], mask[lent])
     captioned = mask.any(axis=1)
     metrics = {"mean_gate": float(reliability[captioned].mean()) if captioned.any() else 0.0}
     metrics["text_scale"] = combiner.text_scale.item()
     positive, hidden = _ground_truth(data, rows, config)
-    for mode, descriptors in (("fused", fused), ("image", alone)):
-        for cutoff, recall in zip(CUTOFFS, _recall(descriptors, positive, hidden), strict=True):
-            metrics[f"{mode}_r{cutoff}"] = float(recall)
+    for mode, descriptors in (("fused", fused), ("doubted", doubted), ("image", alone)):
+        similarity = np.where(hidden, -np.inf, descriptors @ descriptors.T)
+        recalls, precision = _scores(similarity, positive)
+        metrics |= {f"{mode}_r{k}": r for k, r in zip(CUTOFFS, recalls, strict=True)}
+        metrics[f"{mode}_map"] = precision
     return metrics
+
+
+def _some_lent(places: Rows, config: TrainConfig) -> Rows:
+    """For each row the row whose caption it gets: its own, or for some one of another place."""
+    rng = np.random.default_rng((config.seed, 2))
+    lent = np.arange(len(places))
+    some = np.flatnonzero(rng.random(len(places)) < config.wrong_captions)
+    lent[some] = other_places(places, rng)[some]
+    return lent
 
 
 def _ground_truth(
@@ -60,15 +75,14 @@ def _ground_truth(
     return positive & ~hidden, hidden
 
 
-def _recall(
-    descriptors: Float[np.ndarray, "rows descriptor_dim"],
-    positive: Bool[np.ndarray, "rows rows"],
-    hidden: Bool[np.ndarray, "rows rows"],
-) -> Float[np.ndarray, " cutoffs"]:
-    """Recall over the rows that have a positive at all."""
-    similarity = np.where(hidden, -np.inf, descriptors @ descriptors.T)
-    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : max(CUTOFFS)]
-    asking = np.flatnonzero(positive.any(axis=1))
-    wanted = [np.flatnonzero(positive[row]) for row in asking]
-    recalls: np.ndarray = hits_at_k(nearest[asking], wanted, CUTOFFS).mean(axis=0)
-    return recalls
+def _scores(
+    similarity: Float[np.ndarray, "rows rows"], positive: Bool[np.ndarray, "rows rows"]
+) -> tuple[list[float], float]:
+    """Recalls, and the mean average precision, over the rows that have a positive at all."""
+    asking = positive.any(axis=1)
+    order = np.argsort(-similarity[asking], axis=1, kind="stable")
+    found = np.take_along_axis(positive[asking], order, axis=1)
+    recalls = [float(found[:, :cutoff].any(axis=1).mean()) for cutoff in CUTOFFS]
+    precision = found.cumsum(axis=1) / np.arange(1, found.shape[1] + 1)
+    average = (precision * found).sum(axis=1) / found.sum(axis=1)
+    return recalls, float(average.mean())
