@@ -28,8 +28,8 @@ def save_encoders(folder: Path) -> tuple[Path, Path]:
     letters = list("abcdefghijklmnopqrstuvwxyz,.0123456789")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{x}" for x in letters)]
     (text / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(vocab_file=str(text / "vocab.txt")).save_pretrained(text)
-    wide = {"initializer_range": 1.0}  # so that one text differs from another
+    BertTokenizerFast(vocab=str(text / "vocab.txt")).save_pretrained(text)
+    wide = {"initializer_range": 0.2}  # so that one text differs from another
     config = BertConfig(**size, **wide, intermediate_size=64, vocab_size=len(words))
     BertModel(config).save_pretrained(text)
     return image, text
@@ -67,9 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(
-    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Run:
+def run(world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command line in the world: exit code, stdout, stderr."""
     monkeypatch.chdir(world)
 
@@ -141,9 +139,7 @@ def test_every_way_to_ask_finds_the_image_that_was_described_so(
         assert (best["easting"], best["northing"]) == (500300, 4000000)
 
 
-def test_hits_are_printed_with_rank_score_name_and_position(
-    run: Run, captioned: Path
-) -> None:
+def test_hits_are_printed_with_rank_score_name_and_position(run: Run, captioned: Path) -> None:
     made = run("index", captioned, "--run", "run", "--output", "printed", "--memory", "8GB")
     assert made[0] == 0
     code, out, _ = run("search", "printed", "--text", "a red house", "--top", 99, "--memory", "8GB")
@@ -187,7 +183,9 @@ def test_stored_descriptors_are_indexed_as_they_are(run: Run, captioned: Path, w
     from vprcap.descriptors import Descriptors, write_descriptors
 
     vectors = np.eye(NUM_IMAGES, 16, dtype=np.float32)
-    write_descriptors(Descriptors(vectors, np.ones(NUM_IMAGES, dtype=bool)), world / "d.safetensors")
+    write_descriptors(
+        Descriptors(vectors, np.ones(NUM_IMAGES, dtype=bool)), world / "d.safetensors"
+    )
     given = ["index", captioned, "--descriptors", "d.safetensors"]
     code, _, err = run(*given)
     assert code == 1 and "say where the index of these descriptors goes" in err
@@ -223,7 +221,8 @@ def test_stored_descriptors_are_indexed_as_they_are(run: Run, captioned: Path, w
 def test_a_mistake_is_one_line_and_exit_code_one(
     run: Run, captioned: Path, arguments: list[str], message: str
 ) -> None:
-    run("index", captioned, "--run", "run", "--output", "mistakes", "--memory", "8GB")
+    if not (captioned.parent / "mistakes").exists():
+        run("index", captioned, "--run", "run", "--output", "mistakes", "--memory", "8GB")
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
     assert err.startswith("vprcap: ") and message in err

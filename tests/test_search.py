@@ -21,7 +21,10 @@ def by_full_sort(database: np.ndarray, queries: np.ndarray, num_retrieved: int) 
     """The slow second way: every similarity, and Python's own stable sort."""
     similarity = (queries.astype(np.float64) @ database.T.astype(np.float64)).tolist()
     return np.array(
-        [sorted(range(len(database)), key=lambda row: -own[row])[:num_retrieved] for own in similarity]
+        [
+            sorted(range(len(database)), key=lambda row: -own[row])[:num_retrieved]
+            for own in similarity
+        ]
     )
 
 

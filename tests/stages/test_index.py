@@ -122,7 +122,9 @@ def test_only_database_images_with_a_descriptor_are_indexed(tmp_path: Path) -> N
 def test_every_image_is_indexed_where_none_has_a_role(tmp_path: Path) -> None:
     manifest = write_manifest_of(tmp_path / "m.parquet", [None] * 4)
     path = write_descriptors(Descriptors(unit(4), np.ones(4, dtype=bool)), tmp_path / "d")
-    assert read_index(index(path, manifest, tmp_path / "i", mode="image", memory=GB)).info.count == 4
+    assert (
+        read_index(index(path, manifest, tmp_path / "i", mode="image", memory=GB)).info.count == 4
+    )
 
 
 def test_nothing_to_index_unknown_kinds_and_other_manifests_are_refused(tmp_path: Path) -> None:
