@@ -31,7 +31,7 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     ]
     vocabulary = text / "vocab.txt"
     vocabulary.write_text("\n".join([*words, *(f"##{word}" for word in words[5:])]))
-    BertTokenizerFast(vocab_file=str(vocabulary)).save_pretrained(text)
+    BertTokenizerFast(vocab=str(vocabulary)).save_pretrained(text)
     BertModel(BertConfig(**size, intermediate_size=64, vocab_size=80)).save_pretrained(text)
     return image, text
 

@@ -35,6 +35,16 @@ def train_command(
         "runs/combiner"
     ),
     descriptor_dim: Annotated[int, typer.Option(help="Length of the descriptor.")] = 512,
+    gate: Annotated[
+        str,
+        typer.Option(help="What a caption is believed by: token-wise, max-cosine, global, none."),
+    ] = "token-wise",
+    fusion: Annotated[
+        str, typer.Option(help="How tokens exchange messages: cross-attention, efficient, none.")
+    ] = "cross-attention",
+    pooling: Annotated[
+        str, typer.Option(help="How image tokens become one vector: words, gem, class.")
+    ] = "words",
     adapt: Annotated[
         str,
         typer.Option(
@@ -95,6 +105,7 @@ def train_command(
         without_captions=no_captions,
         features_root=features_root,
         descriptor_dim=descriptor_dim,
+        parts={"gate": gate, "fusion": fusion, "pooling": pooling},
         adapters=adapters,
         config=TrainConfig(
             epochs=epochs,

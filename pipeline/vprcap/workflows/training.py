@@ -1,9 +1,12 @@
 """Train: from a captioned set to a combiner, through stored features or from the photographs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vprcap.caption_set import CaptionSet
+from vprcap.combiner import CombinerConfig
 from vprcap.encoders.adapters import AdapterConfig
 from vprcap.files import read_json
 from vprcap.manifest import read_manifest
@@ -23,10 +26,12 @@ def train_combiner(
     without_captions: bool = False,
     features_root: Path | None = None,
     descriptor_dim: int = DESCRIPTOR_DIM,
+    parts: Mapping[str, Any] = MappingProxyType({}),
     adapters: AdapterConfig | None = None,
     config: TrainConfig,
 ) -> Path:
     """Train a combiner on a set and return its folder; with adapters, end to end."""
+    CombinerConfig(1, 1, descriptor_dim, **parts)  # a wrong name is told before any work
     manifest = find_manifest(source)
     found = None if without_captions else captions or find_captions(source, manifest)
     provenance = _provenance(manifest, found, encoders, adapters)
@@ -41,6 +46,7 @@ def train_combiner(
             adapters=adapters,
             config=config,
             descriptor_dim=descriptor_dim,
+            parts=parts,
             provenance=provenance,
         )
     root, text_encoder = features_root_of(manifest, features_root), encoders.load_text()
@@ -54,6 +60,7 @@ def train_combiner(
         output,
         config=config,
         descriptor_dim=descriptor_dim,
+        parts=parts,
         text_dim=text_encoder.dim,
         provenance=provenance,
     )
