@@ -119,6 +119,15 @@ def test_names_with_control_characters_are_escaped_on_display(
         (["caption", "--dataset", "pitts30k", "--root", "."], "no folder pitts30k; unpack"),
         (["train", "nowhere.parquet"], "no manifest at nowhere.parquet"),
         (["eval", "nowhere.parquet", "--run", "gone"], "no trained combiner in gone"),
+        (["eval", "m.parquet", "--ablate", "gates", "--run", "gone"], "no trained combiner in"),
+        (["eval", "m.parquet", "--ablate", "nothing"], "there are: gates, fusions, dims"),
+        (["eval", "m.parquet", "--ablate", "gates", "--seeds", "0"], "0 seeds measure nothing"),
+        (["eval", "m.parquet", "--corrupt", "typo"], "no corruption 'typo'; there are: none"),
+        (["eval", "m.parquet", "--corrupt", "shuffle", "--seeds", "0"], "0 seeds measure"),
+        (["eval", "m.parquet", "--corrupt", "shuffle", "--strength", "2"], "leaves 0..1"),
+        (["eval", "m.parquet", "--corrupt", "other-prompt"], "name it with --other-captions"),
+        (["eval", "m.parquet", "--strength", "0.5"], "belong to --corrupt KIND"),
+        (["eval", "m.parquet", "--ablate", "dims", "--corrupt", "shuffle"], "say how much: --abl"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_one(

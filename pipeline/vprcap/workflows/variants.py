@@ -77,7 +77,7 @@ def read_original(run: Path) -> Original:
         InvalidError: the run does not say, or its encoders were trained with it.
     """
     stored = read_run(run)
-    material = stored.get("material", {})
+    material = stored.get("material") or {}
     if not all(material.get(name) for name in MATERIAL):
         raise InvalidError(
             f"{run}/run.json does not name stored features of images and captions that it was "
