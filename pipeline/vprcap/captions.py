@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from vprcap.caption_set import CaptionConfig, CaptionSet
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError, first_line
 from vprcap.files import commit, storage_errors
+from vprcap.manifest import Manifest
 from vprcap.plan import Shard
 
 PROVENANCE = ("config_id", "captioner", "model", "revision", "quantization", "prompt", "plan_id")
@@ -116,6 +117,23 @@ def _read_part(path: Path, columns: Sequence[str]) -> pa.Table:
         raise InvalidError(
             f"caption part {path} is damaged ({reason}); move it away and caption again"
         ) from None
+
+
+def captions_of(manifest: Manifest, set_root: Path) -> list[str | None]:
+    """Give the captions of a manifest's images, in its order; None where there could be none.
+
+    Raises:
+        MissingError: an image has no row in the caption set at all.
+    """
+    rows = read_captions(set_root).to_pylist()
+    written = {row["image_id"]: row["caption"] for row in rows if row["status"] == "ok"}
+    absent = set(manifest.image_ids) - {row["image_id"] for row in rows}
+    if absent:
+        raise MissingError(
+            f"{len(absent)} of {len(manifest.image_ids)} images of {manifest.info.name} have no "
+            f"row in {set_root.name}, first {min(absent)!r}; finish `vprcap caption` first"
+        )
+    return [written.get(image_id) for image_id in manifest.image_ids]
 
 
 def status_counts(set_root: Path) -> dict[str, int]:

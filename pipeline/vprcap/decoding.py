@@ -13,12 +13,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
 from vprcap.errors import InvalidError
 from vprcap.images import DecodedImage, Framing, decode_image
+from vprcap.views import View, show
+
+Job = tuple[Path, View | None]
+"""An image, and how it is shown; None: as it was photographed."""
 
 
 class DecodePool:
@@ -35,38 +40,46 @@ class DecodePool:
 
     def decode(self, paths: Iterable[Path], ahead: int) -> Iterator[DecodedImage]:
         """Yield the image of each path in order, keeping up to `ahead` of them in work."""
-        waiting: deque[tuple[Path, Future[DecodedImage]]] = deque()
-        for path in paths:
-            waiting.append((path, self._submit(path)))
+        return self.show(((path, None) for path in paths), ahead)
+
+    def show(self, jobs: Iterable[Job], ahead: int) -> Iterator[DecodedImage]:
+        """Yield the view of each job in order, keeping up to `ahead` of them in work."""
+        waiting: deque[tuple[Job, Future[DecodedImage]]] = deque()
+        for job in jobs:
+            waiting.append((job, self._submit(job)))
             if len(waiting) >= ahead:
                 yield self._result(waiting)
         while waiting:
             yield self._result(waiting)
 
-    def _submit(self, path: Path) -> Future[DecodedImage]:
+    def _submit(self, job: Job) -> Future[DecodedImage]:
         try:
-            return self._executor.submit(decode_image, path, *self._arguments)
+            return self._start_job(self._executor, job)
         except BrokenProcessPool as broken:  # `_result` recovers when it is this image's turn
             failed: Future[DecodedImage] = Future()
             failed.set_exception(broken)
             return failed
 
-    def _result(self, waiting: deque[tuple[Path, Future[DecodedImage]]]) -> DecodedImage:
-        path, future = waiting.popleft()
+    def _start_job(self, executor: ProcessPoolExecutor, job: Job) -> Future[DecodedImage]:
+        path, view = job
+        if view is None:
+            return executor.submit(decode_image, path, *self._arguments)
+        return executor.submit(_decode_view, path, view, *self._arguments)
+
+    def _result(self, waiting: deque[tuple[Job, Future[DecodedImage]]]) -> DecodedImage:
+        job, future = waiting.popleft()
         try:
             return future.result()
         except BrokenProcessPool:
-            return self._recover(path, waiting)
+            return self._recover(job, waiting)
 
-    def _recover(
-        self, path: Path, waiting: deque[tuple[Path, Future[DecodedImage]]]
-    ) -> DecodedImage:
-        """Decode `path` alone: if that ends its process again, the image is to blame."""
+    def _recover(self, job: Job, waiting: deque[tuple[Job, Future[DecodedImage]]]) -> DecodedImage:
+        """Decode an image alone: if that ends its process again, the image is to blame."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         with self._start(1) as alone:
             _check_alive(alone)
             try:
-                decoded = alone.submit(decode_image, path, *self._arguments).result()
+                decoded = self._start_job(alone, job).result()
             except BrokenProcessPool:
                 decoded = DecodedImage("decode_error", "ends the decoder's process; fetch it again")
         self._executor = self._start(self._num_workers)
@@ -79,6 +92,15 @@ class DecodePool:
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _decode_view(
+    path: Path, view: View, framing: Framing | None, max_megapixels: float
+) -> DecodedImage:
+    decoded = decode_image(path, framing, max_megapixels)
+    if decoded.pixels is None:
+        return decoded
+    return replace(decoded, pixels=show(Image.fromarray(decoded.pixels), view))
 
 
 def _check_alive(executor: ProcessPoolExecutor) -> None:

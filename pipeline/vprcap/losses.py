@@ -34,9 +34,11 @@ def place_loss(
         exclusion_m: pairs of different places that are closer are left out.
     """
     everyone = torch.arange(len(places), device=places.device)
-    pairs = MultiSimilarityMiner(EPSILON)(descriptors, places)
-    pairs = _without_near(pairs, everyone, positions, exclusion_m)
-    loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(descriptors, places, pairs)
+    # 50 times a similarity of 8 bits would be noise: under mixed precision, too, this is float32.
+    with torch.autocast(descriptors.device.type, enabled=False):
+        pairs = MultiSimilarityMiner(EPSILON)(descriptors, places)
+        pairs = _without_near(pairs, everyone, positions, exclusion_m)
+        loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(descriptors, places, pairs)
     return loss
 
 
@@ -59,9 +61,10 @@ def crossing_loss(
         places: as for `place_loss`, and so the rest.
     """
     among: dict[str, Tensor] = {"ref_emb": descriptors, "ref_labels": places}
-    pairs = MultiSimilarityMiner(EPSILON)(queries, places[rows], **among)
-    pairs = _without_near(pairs, rows, positions, exclusion_m)
-    loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(queries, places[rows], pairs, **among)
+    with torch.autocast(queries.device.type, enabled=False):
+        pairs = MultiSimilarityMiner(EPSILON)(queries, places[rows], **among)
+        pairs = _without_near(pairs, rows, positions, exclusion_m)
+        loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(queries, places[rows], pairs, **among)
     return loss
 
 

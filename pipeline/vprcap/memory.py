@@ -33,9 +33,9 @@ def parse_size(text: str) -> int:
 
 def show_size(num_bytes: float) -> str:
     """Write a number of bytes as `parse_size` reads it, rounded up: ``640MB``, ``2.1GB``."""
-    if num_bytes < 10**9:
-        return f"{-(-num_bytes // 10**7) * 10:.0f}MB"
-    return f"{-(-num_bytes // 10**8) / 10:.1f}GB"
+    if num_bytes <= 999 * 10**6:
+        return f"{-(-num_bytes // 10**6):.0f}MB"
+    return f"{-(-num_bytes // 10**8) / 10:g}GB"
 
 
 def resident_bytes() -> int:

@@ -1,8 +1,9 @@
 """Toy descriptors: captions tell places apart at every second place and say nothing elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -62,3 +63,11 @@ def gaps() -> Pair:
     rows = np.arange(15)
     pairs = toy(4, seed=3)[0].take(rows)
     return zeroed(pairs, rows < 12, (rows < 8) | (rows == 12) | (rows == 13))
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """As a user runs it: shapes in annotations are not checked, so our own checks must speak."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

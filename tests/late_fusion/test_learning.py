@@ -1,5 +1,6 @@
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,6 @@ def test_the_loss_of_equal_sides_is_the_combiners() -> None:
         place_loss(rows, places, positions).item()
     )
     assert place_loss(rows, places, positions) != place_loss(rows, places)
-
-
-def test_the_loss_takes_the_lengths_of_vectors_into_account() -> None:
-    rows, places = drawn(24, 5), torch.arange(24) // 4
-    assert score_loss(2 * rows, rows, places) > 1.5 * score_loss(rows, rows, places)
 
 
 def test_the_loss_of_two_sides_is_multi_similarity_over_the_matrix_of_scores() -> None:
@@ -105,12 +101,11 @@ def test_dynamic_weights_find_more_than_one_fixed_weight_or_equal_ones(
 
 
 @pytest.mark.parametrize("name", ["mlp", "addition"])
-def test_projections_learn(
-    name: str, make_toy: MakeToy, fitted: Callable[[str], LateFusion]
-) -> None:
-    toy = make_toy(200, seed=2)
-    start = recall_at_1(fitted("concatenation"), *toy).mean()
-    assert recall_at_1(fitted(name), *toy).mean() > start + 0.05
+def test_projections_learn(name: str, make_toy: MakeToy) -> None:
+    """With fewer places than these an MLP gains less; it starts as the concatenation."""
+    train, test = make_toy(200, seed=1, missing=0.1), make_toy(200, seed=2)
+    start, learned = (fit_late_fusion(each, *train) for each in ("concatenation", name))
+    assert recall_at_1(learned, *test).mean() > recall_at_1(start, *test).mean() + 0.03
 
 
 @pytest.mark.parametrize("name", sorted(set(LATE_FUSIONS) - {"concatenation"}))
@@ -128,10 +123,9 @@ def test_equal_seeds_give_equal_vectors_and_leave_the_callers_random_numbers_alo
 
 
 def test_another_seed_gives_other_weights(make_toy: MakeToy) -> None:
-    pairs, places = make_toy(20, seed=1)
+    pairs, places = make_toy(80, seed=1)
     one, other = (
-        fit_late_fusion("dynamic-weighting", pairs, places, seed=seed).database(pairs)
-        for seed in (0, 1)
+        fit_late_fusion("addition", pairs, places, seed=seed).database(pairs) for seed in (0, 1)
     )
     assert not np.array_equal(one, other)
 
@@ -238,8 +232,17 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(make_toy: MakeToy) -> None
         ("fixed-weight", "caption the set", silent, places),
         ("mlp", "have one image only", pairs, single),
         ("z-score", "places are too few", pairs, places % 3),
-        ("z-score", "differ in their number of images", pairs, places[:-1]),
     ):
         with pytest.raises(InvalidError, match=problem) as caught:
             fit_late_fusion(name, given, where)
         assert "\n" not in str(caught.value)
+
+
+def test_sets_of_unequal_length_are_refused_in_one_line(
+    make_toy: MakeToy, unchecked_shapes: None
+) -> None:
+    pairs, places = make_toy(20, seed=1)
+    with pytest.raises(InvalidError, match="differ in their number of images"):
+        fit_late_fusion("z-score", pairs, places[:-1])
+    with pytest.raises(InvalidError, match="differ in their number of images"):
+        replace(pairs, has_text=pairs.has_text[:-1])

@@ -16,10 +16,11 @@ from vprcap.errors import InvalidError
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
 
-CAPTIONERS = ("transformers", "fake")
+CAPTIONERS = ("transformers", "labels", "fake")
 QUANTIZATIONS = ("nf4", "int8", "none")
 FRAMINGS = ("pad", "crop")
 DEFAULT_MODEL = "llava-hf/llava-1.5-7b-hf"
+DEFAULT_CLASSIFIER = "packaged:efficientnet-lite0"
 MAX_NEW_TOKENS = 128
 
 
@@ -74,12 +75,13 @@ def load_captioner(
     """Build a captioner by name.
 
     Args:
-        captioner: ``transformers`` or ``fake``.
-        model: hub name, directory or ``packaged:tiny-llava``; of ``fake``, its switches.
-        quantization: ``nf4``, ``int8`` or ``none``.
-        prompt: the fixed instruction.
+        captioner: ``transformers``, ``labels`` or ``fake``.
+        model: hub name, directory or ``packaged:tiny-llava``; of ``labels``, a classifier; of
+            ``fake``, its switches.
+        quantization: ``nf4``, ``int8`` or ``none``; of ``transformers`` only.
+        prompt: the fixed instruction; ``labels`` has none.
         framing: ``pad`` or ``crop``.
-        max_new_tokens: longest caption.
+        max_new_tokens: longest caption; ``labels`` writes no tokens.
     """
     _check_choice("--quantization", quantization, QUANTIZATIONS)
     _check_choice("--framing", framing, FRAMINGS)
@@ -90,6 +92,10 @@ def load_captioner(
         from vprcap.captioners.fake import FakeCaptioner
 
         return FakeCaptioner(model or "", prompt, max_new_tokens)
+    if captioner == "labels":
+        from vprcap.captioners.labels import LabelCaptioner
+
+        return LabelCaptioner(model or DEFAULT_CLASSIFIER, framing)
     from vprcap.captioners.transformers import TransformersCaptioner
 
     return TransformersCaptioner(

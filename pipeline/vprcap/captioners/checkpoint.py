@@ -15,14 +15,21 @@ from transformers import (
 )
 
 from vprcap.captioners.quantization import check_quantized, quantization_config
+from vprcap.captioners.source import (
+    directory_hash,
+    hub_revision,
+    is_path,
+    local_folder,
+    mean_colour,
+    processor_identity,
+    shown_name,
+)
 from vprcap.errors import DependencyError, InvalidError, MissingError, first_line
-from vprcap.files import fingerprint, sha256_of
 from vprcap.quiet import quiet_libraries
 
 _PACKAGED = "packaged:tiny-llava"
 # Processors that bring every picture to one square; others choose a size per picture.
 _SQUARE_PROCESSORS = ("CLIPImage", "BitImage", "ViTImage", "LlavaImage", "SiglipImage")
-_FINGERPRINTED = (".json", ".jinja", ".safetensors", ".model", ".txt")
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,7 @@ class Checkpoint:
     @property
     def fill(self) -> tuple[int, int, int]:
         """Colour that the processor maps to zero: its mean, 0 to 255."""
-        red, green, blue = (
-            round(255 * value) for value in self.processor.image_processor.image_mean
-        )
-        return red, green, blue
+        return mean_colour(self.processor.image_processor)
 
     @property
     def image_options(self) -> dict[str, Any]:
@@ -61,14 +65,7 @@ class Checkpoint:
     @property
     def processor_identity(self) -> dict[str, Any]:
         """What of the image processor changes the text."""
-        image_processor = self.processor.image_processor
-        return {
-            "class": type(image_processor).__name__,
-            "backend": "pil",
-            "settings": fingerprint(
-                {k: repr(v) for k, v in sorted(image_processor.to_dict().items())}
-            ),
-        }
+        return processor_identity(self.processor.image_processor)
 
     def render(self, prompt: str) -> str:
         """Place the image and the prompt with the model's own chat template."""
@@ -100,19 +97,16 @@ def open_checkpoint(model: str) -> Checkpoint:
     source = _source(model)
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        revision = getattr(config, "_commit_hash", None) or _directory_hash(Path(source))
+        revision = getattr(config, "_commit_hash", None) or directory_hash(Path(source))
         processor = AutoProcessor.from_pretrained(
-            source, trust_remote_code=False, backend="pil", revision=_hub_revision(source, revision)
+            source, trust_remote_code=False, backend="pil", revision=hub_revision(source, revision)
         )
     except (OSError, ValueError, KeyError) as problem:
         raise _load_error(model, problem) from None
     if getattr(processor, "chat_template", None) is None:
         raise InvalidError(f"model {model} has no chat template; choose an instruction-tuned one")
     _complete(processor, config)
-    # A directory's spelling says nothing: its last name is shown, its files decide.
-    local = Path(model).expanduser()
-    name = local.resolve().name if local.is_dir() else model.removeprefix("packaged:")
-    return Checkpoint(name, source, revision, config, processor)
+    return Checkpoint(shown_name(model), source, revision, config, processor)
 
 
 def _source(model: str) -> str:
@@ -120,22 +114,10 @@ def _source(model: str) -> str:
         from vprcap.tiny_llava import checkpoint_path
 
         return str(checkpoint_path())
-    if (
-        model.startswith(("packaged:", "/", "./", "../", "~"))
-        and not Path(model).expanduser().is_dir()
-    ):
+    folder = local_folder(model)
+    if folder is None and (model.startswith("packaged:") or is_path(model)):
         raise MissingError(f"no model {model}; give a hub name, a directory or {_PACKAGED}")
-    return str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
-
-
-def _hub_revision(source: str, revision: str) -> str:
-    return "main" if Path(source).is_dir() else revision
-
-
-def _directory_hash(folder: Path) -> str:
-    """Hash the files of a local model: its name says nothing about its weights."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in _FINGERPRINTED)
-    return fingerprint({path.name: sha256_of(path) for path in files})
+    return model if folder is None else str(folder)
 
 
 def _load_error(model: str, problem: Exception) -> Exception:
@@ -174,7 +156,7 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
     try:
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             checkpoint.source,
-            revision=_hub_revision(checkpoint.source, checkpoint.revision),
+            revision=hub_revision(checkpoint.source, checkpoint.revision),
             dtype=dtype,
             device_map={"": 0 if device == "cuda" else "cpu"},
             attn_implementation="sdpa",

@@ -62,22 +62,33 @@ def caption_command(
     root: Root = None,
     split: Split = None,
     captions_root: CaptionsRoot = None,
-    captioner: Annotated[str, typer.Option(help="transformers, or fake for a rehearsal.")] = (
-        "transformers"
-    ),
+    captioner: Annotated[
+        str,
+        typer.Option(
+            help="transformers; labels of an image classifier, the control without a language "
+            "model; or fake for a rehearsal."
+        ),
+    ] = "transformers",
     model: Annotated[
         str | None,
         typer.Option(
             help="Hub name, directory, or packaged:tiny-llava (demonstration); "
-            "default: llava-hf/llava-1.5-7b-hf. Of fake: its faults, e.g. latency=0.02,oom=8."
+            "default: llava-hf/llava-1.5-7b-hf. Of labels: a classifier's hub name or directory; "
+            "default: packaged:efficientnet-lite0. Of fake: its faults, e.g. latency=0.02,oom=8."
         ),
     ] = None,
-    quantization: Annotated[str, typer.Option(help="nf4, int8 or none.")] = "nf4",
-    prompt: Annotated[str, typer.Option(help="A shipped prompt, or a text file.")] = "place",
+    quantization: Annotated[
+        str, typer.Option(help="nf4, int8 or none; labels ignores it.")
+    ] = "nf4",
+    prompt: Annotated[
+        str, typer.Option(help="A shipped prompt, or a text file; labels has none.")
+    ] = "place",
     framing: Annotated[str, typer.Option(help="pad keeps the whole picture; crop the centre.")] = (
         "pad"
     ),
-    max_new_tokens: Annotated[int, typer.Option(help="Longest caption, in tokens.")] = 128,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Longest caption, in tokens; not of labels.")
+    ] = 128,
     batch_size: Annotated[int, typer.Option(help="Images a batch; halved when out of memory.")] = (
         16
     ),

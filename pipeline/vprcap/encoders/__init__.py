@@ -8,7 +8,7 @@ heavy is imported before a name has been asked for.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,6 +16,10 @@ from PIL import Image
 
 from vprcap.errors import InvalidError
 from vprcap.words import Words
+
+if TYPE_CHECKING:
+    from vprcap.encoders.bert import BertEncoder
+    from vprcap.encoders.dinov2 import Dinov2Encoder
 
 IMAGE_SIZE = (224, 294)
 """Height and width in pixels of what an image encoder sees: 16 x 21 patches, nearly 4:3."""
@@ -59,8 +63,11 @@ class TextEncoder(Protocol):
 
 
 def load_image_encoder(
-    name: str, image_size: tuple[int, int] = IMAGE_SIZE, device: str = "cpu"
-) -> ImageEncoder:
+    name: str,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    device: str = "cpu",
+    adapters: Path | None = None,
+) -> "Dinov2Encoder":
     """Load a frozen image encoder.
 
     Args:
@@ -68,10 +75,11 @@ def load_image_encoder(
             or a directory; ``@8`` after it takes the tokens behind block 8.
         image_size: height and width in pixels, each a multiple of the patch size (14).
         device: where it runs, as torch spells it.
+        adapters: trained adapters of this very encoder, as `vprcap train` writes them.
 
     Raises:
         DependencyError: the extra is not installed, or the hub cannot be reached.
-        InvalidError: the name, the layer, the size or the weights cannot be used.
+        InvalidError: the name, the layer, the size, the weights or the adapters cannot be used.
     """
     from vprcap.encoders.dinov2 import Dinov2Encoder, load_dinov2
     from vprcap.quiet import quiet_libraries
@@ -91,20 +99,23 @@ def load_image_encoder(
             )
         case _:
             model, revision = load_dinov2(weights)
-    return Dinov2Encoder(model, weights, revision, layer, image_size, device)
+    return Dinov2Encoder(model, weights, revision, layer, image_size, device, adapters)
 
 
-def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
+def load_text_encoder(
+    name: str, device: str = "cpu", adapters: Path | None = None
+) -> "BertEncoder":
     """Load a frozen text encoder.
 
     Args:
         name: ``packaged:minilm-l6``, a BERT-like model on the hub such as
             ``sentence-transformers/all-MiniLM-L6-v2``, or a directory.
         device: where it runs, as torch spells it.
+        adapters: trained adapters of this very encoder, as `vprcap train` writes them.
 
     Raises:
         DependencyError: the extra is not installed, or the hub cannot be reached.
-        InvalidError: the name or the weights cannot be used.
+        InvalidError: the name, the weights or the adapters cannot be used.
     """
     from vprcap.encoders.bert import BertEncoder, load_bert
     from vprcap.quiet import quiet_libraries
@@ -120,7 +131,7 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
             raise InvalidError(f"no packaged text encoder {name!r}; there is: packaged:minilm-l6")
         case _:
             model, tokenizer, revision = load_bert(name)
-    return BertEncoder(model, tokenizer, name, revision, device)
+    return BertEncoder(model, tokenizer, name, revision, device, adapters)
 
 
 def split_layer(name: str) -> tuple[str, int | None]:
@@ -131,3 +142,11 @@ def split_layer(name: str) -> tuple[str, int | None]:
     if not layer.isdecimal() or int(layer) == 0:
         raise InvalidError(f"no layer {layer!r} in {name!r}; write a number from 1, as in @8")
     return weights, int(layer)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``224x294`` as height and width."""
+    height, times, width = text.partition("x")
+    if not (times and height.isdecimal() and width.isdecimal()):
+        raise InvalidError(f"no image size {text!r}; write height x width, as in 224x294")
+    return int(height), int(width)

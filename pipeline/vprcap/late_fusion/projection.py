@@ -69,5 +69,6 @@ def _linear(weight: Float[Tensor, "out_dim in_dim"]) -> nn.Linear:
 
 def _some(text: Text, training: bool) -> Text:
     """Hide whole captions in training; those that stay keep their length."""
-    shown = torch.rand(len(text), 1, device=text.device) >= HIDDEN_CAPTIONS
-    return text * shown if training else text
+    if not training:
+        return text
+    return text * (torch.rand(len(text), 1) >= HIDDEN_CAPTIONS)

@@ -13,7 +13,7 @@ from vprcap.features import read_features
 def describe(
     combiner: Path,
     image_features: Path,
-    text_features: Path,
+    text_features: Path | None,
     output: Path,
     *,
     mode: str,
@@ -23,7 +23,7 @@ def describe(
     Args:
         combiner: folder of a trained combiner.
         image_features: feature set of the images.
-        text_features: feature set of their captions.
+        text_features: feature set of their captions; None for ``image`` alone.
         output: safetensors file to write.
         mode: ``image``, ``text`` or ``fused``; all three use the same weights.
 
@@ -31,21 +31,22 @@ def describe(
         InvalidError: the features are of two manifests, or do not fit the combiner.
     """
     model = FeatureCombiner.load(combiner)
-    images, texts = read_features(image_features), read_features(text_features)
+    images = read_features(image_features)
+    if mode == "image":
+        vectors, _ = describe_tokens(model, images.tokens)
+        return write_descriptors(Descriptors(vectors, images.present), output)
+    if mode not in ("text", "fused"):
+        raise InvalidError(f"mode {mode!r} is unknown; choose image, text or fused")
+    if text_features is None:
+        raise InvalidError(f"mode {mode} needs captions, and there are none; choose image")
+    texts = read_features(text_features)
     if len(images.tokens) != len(texts.tokens):
         raise InvalidError(
             f"{image_features.name} has {len(images.tokens)} images, {text_features.name} "
             f"{len(texts.tokens)}; extract both from one manifest"
         )
-    gates = None
-    match mode:
-        case "image":
-            vectors, _ = describe_tokens(model, images.tokens)
-        case "text":
-            vectors, _ = describe_tokens(model, None, texts.tokens, texts.mask)
-        case "fused":
-            vectors, gates = describe_with_gates(model, images.tokens, texts.tokens, texts.mask)
-        case _:
-            raise InvalidError(f"mode {mode!r} is unknown; choose image, text or fused")
-    present = texts.present if mode == "text" else images.present
-    return write_descriptors(Descriptors(vectors, present, gates), output)
+    if mode == "text":
+        vectors, _ = describe_tokens(model, None, texts.tokens, texts.mask)
+        return write_descriptors(Descriptors(vectors, texts.present), output)
+    vectors, gates = describe_with_gates(model, images.tokens, texts.tokens, texts.mask)
+    return write_descriptors(Descriptors(vectors, images.present, gates), output)

@@ -27,6 +27,8 @@ class TrainConfig:
     """The same for what was fitted in closed form."""
     scale_learning_rate: float = 1e-2
     """The same for the one number that weighs the text in the descriptor."""
+    adapter_learning_rate: float = 3e-4
+    """The same for adapters in the encoders."""
     weight_decay: float = 1e-2
     """AdamW's, on what starts at random; it would pull the rest from where it starts."""
     caption_dropout: float = 0.15
@@ -51,11 +53,17 @@ class TrainConfig:
     """Decides weights, split, batches and drops."""
     precision: str = "no"
     """Mixed precision as accelerate spells it: no, bf16 or fp16."""
+    accumulate: int = 1
+    """Batches whose gradients make one step."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.caption_dropout <= 1 and 0 <= self.wrong_captions <= 1):
             raise InvalidError("caption_dropout and wrong_captions lie between 0 and 1")
         if not 0 < self.validation_share < 1 or not 0 < self.patches_kept <= 1:
             raise InvalidError("validation_share and patches_kept lie between 0 and 1")
+        if self.precision not in ("no", "bf16", "fp16"):
+            raise InvalidError(f"no precision {self.precision!r}; there are: no, bf16, fp16")
+        if self.accumulate < 1:
+            raise InvalidError(f"accumulate is {self.accumulate}; it starts at 1")
         if self.epochs < 1 or self.places_per_batch < 2 or self.images_per_place < 2:
             raise InvalidError("training needs 1 epoch, and a batch 2 places of 2 images")

@@ -1,174 +1,199 @@
-"""The training loop."""
+"""The training loop: epochs of steps, validation after each, the best state kept."""
 
+import signal
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from copy import deepcopy
-from typing import Any
+from dataclasses import asdict
+from itertools import islice
 
 import numpy as np
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from jaxtyping import Shaped
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from torch import Tensor
 
-from vprcap.combiner import CombinerConfig, FeatureCombiner, initialise
-from vprcap.errors import InvalidError
+from vprcap.combiner import CombinerConfig, FeatureCombiner
+from vprcap.errors import Interrupted
+from vprcap.progress import Progress
+from vprcap.stopping import stop_on_signals
+from vprcap.training.checkpoint import read_checkpoint, write_checkpoint
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Batch, Rows, TrainingSet, draw_batches, read_batch, split_places
-from vprcap.training.objective import batch_losses
+from vprcap.training.data import Mix, TrainingImages, draw_batches, mix_captions, split_places
+from vprcap.training.keeping import Keeping, Metrics, State
+from vprcap.training.learner import Learner
+from vprcap.training.start import initial_combiner
 from vprcap.training.validation import validate
 
-INITIAL_IMAGES = 2000
-"""Images that the closed forms are fitted on, at most."""
-MAX_GRADIENT_NORM = 1.0
-TEXT_SCALES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Weights of the text that validation chooses from before training; 0 is the image alone."""
-
-Metrics = dict[str, float]
+SAVE_SECONDS = 300.0
+"""A checkpoint is written this often, besides after every epoch."""
 
 
 def fit(
-    data: TrainingSet,
+    data: TrainingImages,
     combiner_config: CombinerConfig,
     config: TrainConfig,
     on_epoch: Callable[[Metrics], None] = lambda metrics: None,
+    *,
+    keeping: Keeping | None = None,
 ) -> FeatureCombiner:
-    """Train a combiner and return its best state by validation R@1, fused; it is on the CPU.
+    """Train a combiner and return its best state by validation; it is on the CPU.
+
+    Adapters in the encoders of `data` are trained with it and left in the same state.
 
     Args:
         data: images with known places.
         combiner_config: sizes; its token lengths must be those of the data.
-        config: how to train. On a CPU, equal values and threads give equal weights.
+        config: how to train. On a CPU, equal values and threads give equal weights, whether the
+            training was interrupted or not.
         on_epoch: called with the figures of each epoch; the first, epoch 0, is before training.
+        keeping: where to save; without it an interruption loses the training.
 
     Raises:
         InvalidError: token lengths differ from the configuration, or the loss is not a number.
+        StaleArtefactError: the checkpoint is of another training.
+        Interrupted: a signal asked to stop; the state is saved.
     """
-    accelerator = Accelerator(mixed_precision=config.precision)
-    rows_of, held = split_places(data, config)
-    num_batches = sum(1 for _ in draw_batches(rows_of, config, epoch=1))
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        log_with=list(keeping.trackers) if keeping else None,
+        project_dir=keeping.checkpoint.parent if keeping else None,
+    )
     with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        combiner = _initialised(data, combiner_config, config.seed).to(accelerator.device)
-        _weigh_text(combiner, data, held, config)
-        learner = _Learner(combiner, config, accelerator, num_batches * config.epochs)
-        best, best_score, waited = deepcopy(combiner.state_dict()), (-1.0, -1.0), 0
-        for epoch in range(config.epochs + 1):
-            metrics = learner.train(data, rows_of, epoch) if epoch else {}
-            metrics |= {"epoch": float(epoch)} | validate(combiner, data, held, config)
-            on_epoch(metrics)
-            score, waited = (metrics["doubted_map"], metrics["fused_map"]), waited + 1
-            if score > best_score:
-                best, best_score, waited = deepcopy(combiner.state_dict()), score, 0
-            if waited >= config.patience:
-                break
-    combiner.load_state_dict(best)
+        training = _Training(data, combiner_config, config, accelerator, keeping)
+        combiner = training.run(on_epoch)
+    accelerator.end_training()
     return combiner.cpu().eval()
 
 
-class _Learner:
-    """Model, optimiser and schedule of one training, behind accelerate."""
+class _Training:
+    """One training, from its beginning or from where it was interrupted."""
 
     def __init__(
-        self, combiner: FeatureCombiner, config: TrainConfig, accelerator: Accelerator, steps: int
+        self,
+        data: TrainingImages,
+        combiner_config: CombinerConfig,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        keeping: Keeping | None,
     ) -> None:
-        groups, rates = _groups(combiner, config)
-        optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
-        self.config = config
-        self.dims = combiner.config.prefix_dims
-        self.accelerator = accelerator
-        self.combiner, self.optimizer, self.schedule = accelerator.prepare(
-            combiner, optimizer, schedule
-        )
+        self.data, self.config, self.accelerator = data, config, accelerator
+        self.keeping = keeping
+        self.rows_of, self.held = split_places(data, config)
+        self.num_batches = len(self._mixes(epoch=1))
+        found = read_checkpoint(keeping.checkpoint, keeping.identity) if keeping else None
+        torch.manual_seed(config.seed)
+        if data.encoders is not None:
+            data.encoders.to(accelerator.device)
+        if found:
+            combiner = FeatureCombiner(combiner_config)
+        else:
+            combiner = initial_combiner(data, combiner_config, config, self.held, accelerator)
+        num_steps = -(-self.num_batches // config.accumulate) * config.epochs
+        combiner.to(accelerator.device)
+        self.learner = Learner(combiner, data, config, accelerator, num_steps)
+        self.state = State()
+        self.best: dict[str, Tensor] = {}
+        if found:
+            self.state = State(**found.state["state"])
+            self.learner.restore(found)
+            self.best = found.part("best")
+        self.saved_at = time.monotonic()
 
-    def train(self, data: TrainingSet, rows_of: list[Rows], epoch: int) -> Metrics:
-        """Train one epoch; give mean losses, mean gradient norm and seconds."""
-        started = time.monotonic()
-        rng = np.random.default_rng((self.config.seed, epoch, 1))
-        history: dict[str, list[float]] = defaultdict(list)
-        self.combiner.train()
-        for rows in draw_batches(rows_of, self.config, epoch):
-            batch = read_batch(data, rows, self.config, rng, self.accelerator.device)
-            losses = batch_losses(self.combiner, batch, self.config, self.dims)
-            total = torch.stack(list(losses.values())).sum()
-            if not total.isfinite():
-                raise InvalidError(_not_finite(epoch, len(history["gradient_norm"]), batch))
-            history["gradient_norm"].append(self._step(total))
-            for name, loss in losses.items():
-                history[f"loss_{name}"].append(loss.item())
-        means = {name: sum(values) / len(values) for name, values in history.items()}
-        return means | {"seconds": time.monotonic() - started}
+    def run(self, on_epoch: Callable[[Metrics], None]) -> FeatureCombiner:
+        """Go on to the end; leave the best state in combiner and encoders."""
+        state, patience = self.state, self.config.patience
+        self.accelerator.init_trackers("tensorboard")
+        if self.keeping:
+            self.keeping.on_resume(state.metrics)
+        total = self.config.epochs * self.num_batches
+        with stop_on_signals() as self.stop, Progress("training", total, "batches") as progress:
+            progress.resume(max(0, state.epoch - 1) * self.num_batches + state.batch)
+            while state.epoch <= self.config.epochs and state.waited < patience:
+                self._train_epoch(progress)
+                metrics = self._measure()
+                self._close_epoch(metrics)
+                on_epoch(metrics)
+        self.learner.load_weights(self.best)
+        return self.learner.combiner
 
-    def _step(self, loss: Tensor) -> float:
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.combiner.parameters(), MAX_GRADIENT_NORM)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
-        return float(norm)
+    def _train_epoch(self, progress: Progress) -> None:
+        """Take the steps of this epoch that are left; epoch 0 has none."""
+        state = self.state
+        mixes = self._mixes(state.epoch)[state.batch :] if state.epoch else []
+        batches = self.data.batches(mixes, self.config, self.accelerator.device)
+        begun = time.monotonic()
+        while group := list(islice(batches, self.config.accumulate)):
+            # Were anything drawn inside the model, it would follow from the batch's number too.
+            torch.manual_seed(_seed(self.config.seed, state.epoch, state.batch))
+            figures = self.learner.step(group, state.epoch, state.batch)
+            state.count(figures, len(group), time.monotonic() - begun)
+            begun = time.monotonic()
+            progress.advance(len(group))
+            self._save_if_due()
+
+    def _mixes(self, epoch: int) -> list[Mix]:
+        """Draw this process's batches of an epoch; every process has as many as the others."""
+        drawn = list(draw_batches(self.rows_of, self.config, epoch))
+        processes, mine = self.accelerator.num_processes, self.accelerator.process_index
+        rounds = -(-len(drawn) // processes)
+        numbers = [(turn * processes + mine) % len(drawn) for turn in range(rounds)]
+        return [
+            mix_captions(
+                self.data.places[drawn[number]],
+                drawn[number],
+                self.config,
+                (self.config.seed, epoch, number),
+            )
+            for number in numbers
+        ]
+
+    def _measure(self) -> Metrics:
+        """Give the figures of this epoch; the main process validates for all."""
+        figures = self.state.figures() | {"learning_rate": self.learner.rate()}
+        if self.accelerator.is_main_process:
+            with self.accelerator.autocast():
+                tokens = self.data.read(self.held)
+            figures |= validate(self.learner.combiner, tokens, self.data, self.held, self.config)
+        shared = [figures]
+        broadcast_object_list(shared)
+        return shared[0]
+
+    def _close_epoch(self, metrics: Metrics) -> None:
+        epoch, better = self.state.epoch, self.state.close_epoch(metrics)
+        if better:
+            self.best = {name: each.clone() for name, each in self.learner.weights().items()}
+            if self.keeping and self.accelerator.is_main_process:
+                self.keeping.on_best(self.learner.combiner)
+        self.accelerator.log(metrics, step=epoch)
+        self._save()
+
+    def _save_if_due(self) -> None:
+        """Save what is older than a few minutes; save and end when asked to stop."""
+        if self.stop():
+            self.accelerator.set_trigger()
+        stopping = self.accelerator.check_trigger()  # every process must end at the same step
+        if stopping or time.monotonic() - self.saved_at > SAVE_SECONDS:
+            self._save()
+        if stopping:
+            raise Interrupted(
+                "training was asked to stop and is saved; run the same command again to go on",
+                128 + (self.stop.signal or signal.SIGTERM),
+            )
+
+    def _save(self) -> None:
+        if self.keeping and self.accelerator.is_main_process:
+            parts, learner = self.learner.parts()
+            write_checkpoint(
+                self.keeping.checkpoint,
+                parts | {"best": self.best},
+                {
+                    "identity": dict(self.keeping.identity),
+                    "state": asdict(self.state),
+                    "learner": learner,
+                },
+            )
+        self.saved_at = time.monotonic()
 
 
-def _groups(
-    combiner: FeatureCombiner, config: TrainConfig
-) -> tuple[list[dict[str, Any]], list[float]]:
-    """Group parameters by how fast they may move."""
-    fitted = [each for module in combiner.fitted_modules() for each in module.parameters()]
-    known = {id(each) for each in (*fitted, combiner.text_scale)}
-    free = [each for each in combiner.parameters() if id(each) not in known]
-    groups: list[dict[str, Any]] = [
-        {"params": free, "weight_decay": config.weight_decay},
-        {"params": fitted},
-        {"params": [combiner.text_scale]},
-    ]
-    return groups, [config.learning_rate, config.fitted_learning_rate, config.scale_learning_rate]
-
-
-def _initialised(data: TrainingSet, config: CombinerConfig, seed: int) -> FeatureCombiner:
-    """Make a combiner and fit what needs no training on a sample of the images."""
-    image_dim, text_dim = data.image_tokens.shape[2], data.text_tokens.shape[2]
-    if (image_dim, text_dim) != (config.image_dim, config.text_dim):
-        raise InvalidError(
-            f"tokens have {image_dim} (image) and {text_dim} (text) numbers, but the combiner is "
-            f"configured for {config.image_dim} and {config.text_dim}"
-        )
-    combiner = FeatureCombiner(config)
-    some = slice(None, None, -(-len(data.places) // INITIAL_IMAGES))
-    image, text, mask = data.image_tokens[some], data.text_tokens[some], data.text_mask[some]
-    for tokens, encoder in ((image, "image"), (text, "text")):
-        _check_finite(tokens, data.places[some], encoder)
-    initialise(combiner, image, text, mask, data.places[some], seed)
-    return combiner
-
-
-def _check_finite(
-    tokens: Shaped[np.ndarray, "images tokens dim"], places: Rows, encoder: str
-) -> None:
-    """Name places with damaged features: the closed form cannot work with a NaN."""
-    damaged = [row for row in range(len(tokens)) if not np.isfinite(tokens[row]).all()]
-    if damaged:
-        raise InvalidError(
-            f"{encoder} features of {len(damaged)} images are not finite, first of place "
-            f"{places[damaged[0]]}; remove that feature set and extract it again"
-        )
-
-
-@torch.no_grad()
-def _weigh_text(
-    combiner: FeatureCombiner, data: TrainingSet, held: Rows, config: TrainConfig
-) -> None:
-    """Choose the weight of the text by the recall of held-out places; the least of equals wins."""
-    recalls = []
-    for scale in TEXT_SCALES:
-        combiner.text_scale.fill_(scale)
-        recalls.append(validate(combiner, data, held, config)["doubted_map"])
-    combiner.text_scale.fill_(TEXT_SCALES[int(np.argmax(recalls))])
-
-
-def _not_finite(epoch: int, batch_row: int, batch: Batch) -> str:
-    places = ", ".join(map(str, batch.places.unique()[:5].tolist()))
-    return (
-        f"the loss is not a number in epoch {epoch}, batch {batch_row + 1} (places {places} ...); "
-        "look for damaged features there, or lower the learning rate"
-    )
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -11,16 +11,28 @@ from jaxtyping import Bool, Float
 
 from vprcap.combiner import FeatureCombiner, describe
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Rows, TrainingSet, other_places
+from vprcap.training.data import Rows, Tokens, TrainingImages, other_places
 
 CUTOFFS = (1, 5, 10)
 
 
 def validate(
-    combiner: FeatureCombiner, data: TrainingSet, rows: Rows, config: TrainConfig
+    combiner: FeatureCombiner,
+    tokens: Tokens,
+    data: TrainingImages,
+    rows: Rows,
+    config: TrainConfig,
 ) -> dict[str, float]:
-    """Recall of held-out images, fused and alone, and the mean gate of their captions."""
-    image, text, mask = data.image_tokens[rows], data.text_tokens[rows], data.text_mask[rows]
+    """Recall of held-out images, fused and alone, and the mean gate of their captions.
+
+    Args:
+        combiner: the state to judge.
+        tokens: of the held-out images, from the encoders in their present state.
+        data: the set that they are of.
+        rows: which images of it they are.
+        config: how far places reach.
+    """
+    image, text, mask = tokens
     fused, reliability = describe(combiner, image, text, mask)
     alone, _ = describe(combiner, image)
     lent = _some_lent(data.places[rows], config)
@@ -47,7 +59,7 @@ def _some_lent(places: Rows, config: TrainConfig) -> Rows:
 
 
 def _ground_truth(
-    data: TrainingSet, rows: Rows, config: TrainConfig
+    data: TrainingImages, rows: Rows, config: TrainConfig
 ) -> tuple[Bool[np.ndarray, "rows rows"], Bool[np.ndarray, "rows rows"]]:
     """Which images show the place of a row, and which are hidden from it, itself included."""
     places = data.places[rows]

@@ -14,19 +14,13 @@ from pathlib import Path
 from vprcap.codes import CODE_BITS
 from vprcap.combiner.config import FUSIONS, GATES
 from vprcap.corruption import Corruption
-from vprcap.encoders import load_text_encoder
 from vprcap.errors import Interrupted, InvalidError, MissingError, VprcapError
 from vprcap.late_fusion import LATE_FUSIONS
 from vprcap.stages.compare import Variant, compare
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.late_fuse import Described, late_fuse
-from vprcap.workflows.evaluation import (
-    describe_modes,
-    encoders_of,
-    evaluation_folder,
-    find_material,
-)
-from vprcap.workflows.material import Material, corrupted
+from vprcap.workflows.evaluation import describe_modes, evaluation_folder, find_material
+from vprcap.workflows.material import Material, corrupted, encoders_of
 from vprcap.workflows.prepare import Source
 from vprcap.workflows.variants import Original, read_original
 
@@ -112,7 +106,7 @@ class _Ablation:
         """What is evaluated with each seed."""
         if self.corruption is None:
             return [self.material] * self.num_seeds
-        encoder = load_text_encoder(encoders_of(self.original.run).text)
+        encoder = encoders_of(self.original.run).load_text()
         return [
             corrupted(self.material, encoder, replace(self.corruption, seed=number))
             for number in range(self.num_seeds)

@@ -23,7 +23,6 @@ from vprcap.city import (
 )
 from vprcap.city.seeds import DEMO_EVALUATION, DEMO_TRAINING
 from vprcap.corruption import Corruption
-from vprcap.encoders import load_text_encoder
 from vprcap.files import read_json, write_json
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
@@ -81,7 +80,7 @@ def demo(out: Path) -> Path:
         material = gather(Source(_manifest(test_set)), ENCODERS, captions[1], None)
         folder = evaluation_folder(material, run)
         honest = score(material, run, folder)
-        wrong = corrupted(material, load_text_encoder(ENCODERS.text), Corruption("shuffle"))
+        wrong = corrupted(material, ENCODERS.load_text(), Corruption("shuffle"))
         shuffled = score(wrong, run, folder.with_name(f"{folder.name}-shuffled"))
     return write_json(
         out / "results.json", _results(honest, shuffled, captions[1], test_set, watch.seconds)

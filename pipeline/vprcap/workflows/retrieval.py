@@ -8,19 +8,16 @@ from typing import Any
 
 from vprcap.caption_set import CaptionSet
 from vprcap.combiner.config import read_config
-from vprcap.encoders import load_image_encoder, load_text_encoder
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import fingerprint, read_json, sha256_of, storage_errors
 from vprcap.index import Index, IndexModel, read_index
 from vprcap.manifest import read_manifest
 from vprcap.memory import left_of
 from vprcap.stages.describe import describe
-from vprcap.stages.extract import extract_images
 from vprcap.stages.index import index
 from vprcap.stages.query import describe_query
 from vprcap.stages.search import search
-from vprcap.workflows.evaluation import read_run
-from vprcap.workflows.material import Encoders, Material, gather
+from vprcap.workflows.material import Encoders, Material, encoders_of, gather
 from vprcap.workflows.prepare import Source, find_manifest
 
 
@@ -54,7 +51,7 @@ def index_set(
     ``image`` needs no captions. Building keeps to the memory; describing must hold all descriptors.
     """
     model = read_model(run)
-    material = _gather(source, _encoders_of(run), mode, captions, features_root)
+    material = _gather(source, encoders_of(run), mode, captions, features_root)
     _check_describing(material.manifest, run, memory)
     with storage_errors(run), TemporaryDirectory(dir=run) as scratch:
         described = describe(
@@ -72,7 +69,7 @@ def index_set(
             mode=mode,
             memory=memory,
             model=model,
-            captions=None if mode == "image" else _config_id(material.captions),
+            captions=None if material.captions is None else _config_id(material.captions),
         )
 
 
@@ -120,11 +117,11 @@ def ask(
         raise InvalidError("ask for something: --image PATH, --text WORDS, or both")
     opened = read_index(root)
     run = _check_model(opened, run)
-    encoders = _encoders_of(run)
+    encoders = encoders_of(run)
     query = describe_query(
         run,
-        image=None if image is None else (load_image_encoder(encoders.image), image),
-        text=None if text is None else (load_text_encoder(encoders.text), text),
+        image=None if image is None else (encoders.load_image(), image),
+        text=None if text is None else (encoders.load_text(), text),
     )
     images = opened.images()
     found = search(root, query, num_retrieved, memory=memory)
@@ -142,18 +139,14 @@ def read_model(run: Path) -> IndexModel:
     Raises:
         MissingError: there is none.
     """
-    encoders = _encoders_of(run)
-    files = [run / name for name in ("model.safetensors", "config.json")]
+    encoders = encoders_of(run)
+    adapters = [each for each in (encoders.image_adapters, encoders.text_adapters) if each]
+    files = [run / "model.safetensors", run / "config.json", *adapters]
     for path in files:
         if not path.is_file():
-            raise MissingError(f"no file {path}; train a combiner first")
+            raise MissingError(f"no file {path}; restore it, or train a combiner")
     digest = fingerprint([*map(sha256_of, files), encoders.image, encoders.text])
     return IndexModel(str(run.absolute()), digest, encoders.image, encoders.text)
-
-
-def _encoders_of(run: Path) -> Encoders:
-    trained = read_run(run)
-    return Encoders(trained["image_encoder"], trained["text_encoder"])
 
 
 def _check_model(opened: Index, run: Path | None) -> Path:
@@ -182,15 +175,11 @@ def _gather(
     source: Source, encoders: Encoders, mode: str, captions: Path | None, features_root: Path | None
 ) -> Material:
     """Find or make the features that a mode needs; images alone need no captions."""
-    if mode != "image":
-        try:
-            return gather(source, encoders, captions, features_root)
-        except MissingError as problem:
-            raise MissingError(f"{problem}; --mode image does without captions") from None
-    manifest = find_manifest(source)
-    root = features_root or Path(read_manifest(manifest).info.image_root) / "features"
-    images = extract_images(manifest, load_image_encoder(encoders.image), root)
-    return Material(manifest, images, images, images)
+    try:
+        return gather(source, encoders, captions, features_root, without_captions=mode == "image")
+    except MissingError as problem:
+        hint = "" if mode == "image" else "; --mode image does without captions"
+        raise MissingError(f"{problem}{hint}") from None
 
 
 def _check_describing(manifest: Path, run: Path, memory: int) -> None:

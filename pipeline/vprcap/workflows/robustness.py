@@ -5,19 +5,13 @@ from pathlib import Path
 
 from vprcap.comparison import comparison_from_json
 from vprcap.corruption import Corruption
-from vprcap.encoders import load_text_encoder
 from vprcap.errors import InvalidError
 from vprcap.files import read_json
 from vprcap.plot import Axes, write_curves
 from vprcap.stages.compare import Variant, compare
 from vprcap.stages.evaluate import evaluate
-from vprcap.workflows.evaluation import (
-    describe_modes,
-    encoders_of,
-    evaluation_folder,
-    find_material,
-)
-from vprcap.workflows.material import Material, corrupted
+from vprcap.workflows.evaluation import describe_modes, evaluation_folder, find_material
+from vprcap.workflows.material import Material, corrupted, encoders_of
 from vprcap.workflows.prepare import Source
 
 STRENGTHS = (0.0, 0.1, 0.3, 0.5, 1.0)
@@ -48,7 +42,7 @@ def corruption_curve(
     default = evaluation_folder(material, run)
     folder = output or default.with_name(f"{default.name}-{kind}")
     image = describe_modes(material, run, folder, ["image"])["image"]
-    encoder = load_text_encoder(encoders_of(run).text)
+    encoder = encoders_of(run).load_text()
 
     def measure(strength: float, seed: int) -> Path:
         corruption = Corruption(kind, strength, seed, other_captions)

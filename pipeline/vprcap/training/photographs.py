@@ -1,0 +1,121 @@
+"""Training images as files: decoded, changed and encoded for every batch anew.
+
+Workers decode and change the pictures (`vprcap.views`); the encoders, adapters in them, are part of
+the learner's model, so that gradients reach the adapters. An image that is asked for as it is, for
+fitting or validation, goes through the encoders in their present state.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+
+from vprcap.decoding import DecodePool, Job, default_workers
+from vprcap.errors import InvalidError
+from vprcap.images import MAX_MEGAPIXELS
+from vprcap.training.adapted import AdaptedEncoders
+from vprcap.training.config import TrainConfig
+from vprcap.training.data import Mix, PhotoBatch, Rows, Tokens, check_places, draw_patches
+from vprcap.views import View
+
+READ_BLOCK = 16
+"""Images that are encoded at once when none is trained on."""
+BATCHES_AHEAD = 2
+"""Batches that workers prepare while the model is busy."""
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Photographs whose places are known, row by row, and the encoders that they go through.
+
+    Raises:
+        InvalidError: a place has one image only.
+    """
+
+    paths: Sequence[Path]
+    captions: Sequence[str | None]
+    places: Int[np.ndarray, " images"]
+    positions: Float[np.ndarray, "images 2"] | None
+    traversals: Int[np.ndarray, " images"] | None
+    encoders: AdaptedEncoders
+    pool: DecodePool
+
+    def __post_init__(self) -> None:
+        check_places(self.places)
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Lengths of an image token and of a text token."""
+        return self.encoders.image.dim, self.encoders.text.dim
+
+    @torch.inference_mode()
+    def read(self, rows: Rows) -> Tokens:
+        """Encode photographs as they are, with the adapters as they are; float16 as if stored."""
+        view = View(*self.encoders.image.image_size)
+        pixels = self._shown(((int(row), view) for row in rows), ahead=3 * READ_BLOCK)
+        image = [
+            self.encoders.image.tokens(np.stack(block)).half().cpu().numpy()
+            for block in iter(lambda: list(islice(pixels, READ_BLOCK)), [])
+        ]
+        text, mask = self.encoders.text.encode([self.captions[row] for row in rows])
+        return Tokens(np.concatenate(image), text.astype(np.float16), mask)
+
+    def batches(
+        self, mixes: Sequence[Mix], config: TrainConfig, device: torch.device
+    ) -> Iterator[PhotoBatch]:
+        """Give batch after batch; an image's changes follow from the batch's seed and its row."""
+        height, width = self.encoders.image.image_size
+        jobs = (
+            (int(row), View(height, width, (*mix.seed, int(row))))
+            for mix in mixes
+            for row in mix.rows
+        )
+        ahead = BATCHES_AHEAD * max((len(mix.rows) for mix in mixes), default=0)
+        pixels = self._shown(jobs, ahead)
+        for mix in mixes:
+            shown = np.stack(list(islice(pixels, len(mix.rows))))
+            captions = [
+                None if mute else self.captions[row]
+                for row, mute in zip(mix.rows, mix.mute, strict=True)
+            ]
+            patches = draw_patches(
+                len(mix.rows),
+                self.encoders.image.num_tokens,
+                config.patches_kept,
+                np.random.default_rng((*mix.seed, 2)),
+            )
+            yield PhotoBatch(shown, patches, captions, mix)
+
+    def _shown(
+        self, jobs: Iterable[tuple[int, View]], ahead: int
+    ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        rows: list[int] = []
+
+        def of_paths() -> Iterator[Job]:
+            for row, view in jobs:
+                rows.append(row)
+                yield self.paths[row], view
+
+        for number, image in enumerate(self.pool.show(of_paths(), max(1, ahead))):
+            if image.pixels is None:
+                raise InvalidError(
+                    f"{self.paths[rows[number]]} can no longer be read ({image.error}); restore "
+                    "it, then run the same command again"
+                )
+            yield image.pixels
+
+
+def readable(paths: Sequence[Path], pool: DecodePool) -> Iterator[bool]:
+    """Say of each image whether it can be decoded; training counts on those that can."""
+    tiny = View(1, 1)  # decoded in full, but hardly anything to carry home
+    for image in pool.show(((path, tiny) for path in paths), ahead=64):
+        yield image.pixels is not None
+
+
+def open_pool() -> DecodePool:
+    """Start the workers that decode photographs."""
+    return DecodePool(default_workers(), None, MAX_MEGAPIXELS)
