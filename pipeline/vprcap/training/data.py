@@ -6,7 +6,7 @@ that is why an interrupted run goes on exactly where it was.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -77,6 +77,7 @@ class PhotoBatch:
     mix: Mix
 
 
+@runtime_checkable
 class TrainingImages(Protocol):
     """Images with known places that can be asked for their tokens: stored, or made on the spot."""
 
