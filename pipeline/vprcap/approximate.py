@@ -49,7 +49,7 @@ def build(
     cells = max(1, isqrt(num_rows))
     trained_on = _training_rows(num_rows, cells) if kind == "ivf-pq" else 0
     held = _held_bytes(kind, num_rows, dim) + 2 * trained_on * dim * 4
-    left = left_of(memory, held + 2**26, f"{kind} of {num_rows:,} descriptors of {dim} numbers")
+    left = left_of(memory, held + 2**27, f"{kind} of {num_rows:,} descriptors of {dim} numbers")
     index = _empty(kind, dim, cells)
     if trained_on:
         rows = np.linspace(0, num_rows - 1, trained_on).astype(np.int64)
@@ -74,7 +74,7 @@ def propose(
     """
     import faiss
 
-    left_of(memory, path.stat().st_size + 2**26, f"to load {path.name}")
+    left_of(memory, path.stat().st_size + 2**27, f"to load {path.name}")
     try:
         index: Any = faiss.read_index(str(path))
     except RuntimeError as problem:

@@ -15,6 +15,7 @@ from torch import Tensor
 ALPHA, BETA, BASE, EPSILON = 1.0, 50.0, 0.0, 0.1
 SMALLEST_SHARE = 1e-6
 
+
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 """Anchors and their positives, anchors and their negatives."""
 
@@ -34,8 +35,7 @@ def place_loss(
         exclusion_m: pairs of different places that are closer are left out.
     """
     everyone = torch.arange(len(places), device=places.device)
-    # 50 times a similarity of 8 bits would be noise: under mixed precision, too, this is float32.
-    with torch.autocast(descriptors.device.type, enabled=False):
+    with _in_float32(descriptors):
         pairs = MultiSimilarityMiner(EPSILON)(descriptors, places)
         pairs = _without_near(pairs, everyone, positions, exclusion_m)
         loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(descriptors, places, pairs)
@@ -61,11 +61,16 @@ def crossing_loss(
         places: as for `place_loss`, and so the rest.
     """
     among: dict[str, Tensor] = {"ref_emb": descriptors, "ref_labels": places}
-    with torch.autocast(queries.device.type, enabled=False):
+    with _in_float32(descriptors):
         pairs = MultiSimilarityMiner(EPSILON)(queries, places[rows], **among)
         pairs = _without_near(pairs, rows, positions, exclusion_m)
         loss: Tensor = MultiSimilarityLoss(ALPHA, BETA, BASE)(queries, places[rows], pairs, **among)
     return loss
+
+
+def _in_float32(descriptors: Tensor) -> torch.autocast:
+    """Leave mixed precision: 50 times a similarity of 8 bits would be noise."""
+    return torch.autocast(descriptors.device.type, enabled=False)
 
 
 def _without_near(

@@ -9,10 +9,13 @@ import torch
 from vprcap.combiner import CombinerConfig, FeatureCombiner, describe
 from vprcap.errors import InvalidError
 from vprcap.training import TrainConfig, TrainingSet, fit
-from vprcap.training.data import draw_batches, read_batch, split_places
+from vprcap.training.data import read_batch, split_places
+from vprcap.training.drawing import draw_batches, mix_captions
 
 # The package shows the function of this name; the module is needed to replace its parts.
 FIT = importlib.import_module("vprcap.training.fit")
+START = importlib.import_module("vprcap.training.start")
+LEARNER = importlib.import_module("vprcap.training.learner")
 SIZES = CombinerConfig(
     image_dim=12, text_dim=10, descriptor_dim=8, num_words=3, width=8, num_heads=2
 )
@@ -49,6 +52,7 @@ def test_the_best_state_by_validation_is_returned_and_not_the_last(
         return {"doubted_map": next(recalls), "fused_map": 0.0}
 
     monkeypatch.setattr(FIT, "validate", fake)
+    monkeypatch.setattr(START, "validate", fake)
     combiner = fit(toy_set, SIZES, SHORT)
     kept = combiner.state_dict()
     assert all(torch.equal(kept[name], states[6][name]) for name in kept)
@@ -104,7 +108,7 @@ def test_a_loss_that_is_not_a_number_stops_training_and_names_the_batch(
     toy_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = torch.tensor(torch.nan, requires_grad=True)
-    monkeypatch.setattr(FIT, "batch_losses", lambda *_: {"fused": nothing})
+    monkeypatch.setattr(LEARNER, "batch_losses", lambda *_: {"fused": nothing})
     with pytest.raises(InvalidError, match=r"not a number in epoch 1, batch 1 \(places"):
         fit(toy_set, SIZES, SHORT)
 
@@ -149,7 +153,9 @@ def test_an_image_of_the_batch_is_doubted_with_a_caption_of_another_place(
     config = replace(SHORT, wrong_captions=1.0, caption_dropout=0.3, patches_kept=0.5)
     rows_of, _ = split_places(toy_set, config)
     rows = next(draw_batches(rows_of, config, epoch=1))
-    batch = read_batch(toy_set, rows, config, np.random.default_rng(0), CPU)
+    batch = read_batch(
+        toy_set, mix_captions(toy_set.places[rows], rows, config, (0, 1, 0)), config, CPU
+    )
     assert batch.image.shape == (64, 1 + 4, 12)
     assert (batch.places[batch.doubted] != batch.places[batch.strangers]).all()
     assert batch.mask[batch.strangers].any(dim=1).all()
@@ -167,6 +173,8 @@ def test_an_image_of_the_batch_is_doubted_with_a_caption_of_another_place(
         {"patches_kept": 0.0},
         {"epochs": 0},
         {"places_per_batch": 1},
+        {"accumulate": 0},
+        {"precision": "fp8"},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:

@@ -80,7 +80,7 @@ def test_approximate_kinds_find_most_of_what_exact_search_finds(
 
 def test_flat_search_under_any_memory_equals_search_in_memory(make: Make) -> None:
     database, queries = unit(5000), unit(20, seed=1)
-    for extra in (200_000_000, 2 * GB):
+    for extra in (250_000_000, 2 * GB):
         memory = resident_bytes() + extra
         found = search(make(database, memory=memory), queries, 7, memory=memory)
         np.testing.assert_array_equal(found.rows, nearest(database, queries, 7))

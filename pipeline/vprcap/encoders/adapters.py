@@ -233,7 +233,8 @@ def _conv(channels: int, out: int, size: int, norm: bool) -> nn.Sequential:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(8, channels), channels)
+    """Normalise in groups; a group of very few numbers would have nothing left to say."""
+    return nn.GroupNorm(math.gcd(8, channels // 8) if channels % 8 == 0 else 1, channels)
 
 
 def _zero(layer: nn.Linear) -> nn.Linear:

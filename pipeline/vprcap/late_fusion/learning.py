@@ -22,7 +22,8 @@ from vprcap.late_fusion.projection import Addition, Mlp
 from vprcap.late_fusion.weighting import DynamicWeighting, FixedWeight
 from vprcap.losses import ALPHA, BASE, BETA, EPSILON
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Rows, TrainingSet, draw_batches, split_places
+from vprcap.training.data import TrainingSet, split_places
+from vprcap.training.drawing import Rows, draw_batches
 
 STEPS, STEPS_PER_CHECK = 200, 25
 CUTOFFS = (1, 5)

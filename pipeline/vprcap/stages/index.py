@@ -16,7 +16,6 @@ from vprcap.memory import left_of
 from vprcap.progress import Progress
 from vprcap.vectors import LEAST_BLOCK_BYTES, StoredVectors, write_npy
 
-MEMORY = "2GB"
 _COLUMNS = ("image_id", "easting", "northing", "zone")
 
 

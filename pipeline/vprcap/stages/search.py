@@ -14,8 +14,8 @@ from vprcap.search import Matches, rank
 from vprcap.search import search as search_exactly
 from vprcap.vectors import LEAST_BLOCK_BYTES
 
-_WORKING_BYTES = 2**27
-"""What matrix products, lists of results and the interpreter's own growth take beside blocks."""
+_WORKING_BYTES = 200 * 10**6
+"""What faiss, once it is loaded, takes beside blocks: itself, and scratch of matrix products."""
 _RESULT_BYTES = 64
 """Of one found row of one query, while lists are merged."""
 

@@ -129,6 +129,7 @@ def train_end_to_end(
         digests = {
             "images": digest_rows([loaded.info.image_root, *map(str, data.paths)])[:16],
             "captions": captions and digest_rows(texts)[:16],
+            "encoders": {"image": encoders.image.provenance, "text": encoders.text.provenance},
         }
         made_of = {**digests, "adapters": asdict(adapters)}
         sizes = {"descriptor_dim": descriptor_dim, **parts}
@@ -147,7 +148,7 @@ def _train(
     identity = {
         "training": asdict(config),
         "combiner": asdict(combiner_config),
-        "places": digest_rows(data.places.tolist())[:16],
+        "places": digest_rows(_whereabouts(data))[:16],
         **made_of,
     }
     checkpoint, run_json = output / "checkpoint.safetensors", output / "run.json"
@@ -166,12 +167,19 @@ def _train(
 
     log = JsonlTracker(output / "metrics.jsonl")
     keeping = Keeping(checkpoint, identity, keep, log.rewrite, (log, "tensorboard"))
-    _say_sizes(data, combiner_config)
+    if PartialState().is_main_process:
+        _say_sizes(data, combiner_config)
     combiner = fit(data, combiner_config, config, keeping=keeping)
     if PartialState().is_main_process:
         keep(combiner)
         checkpoint.unlink()  # from here on the training is finished
     return output
+
+
+def _whereabouts(data: TrainingImages) -> list[Any]:
+    """All that is known about places, as JSON can say it."""
+    known = (data.places, data.positions, data.traversals)
+    return [None if each is None else each.tolist() for each in known]
 
 
 def _training_set(

@@ -1,8 +1,4 @@
-"""Training images, and how batches are drawn from them.
-
-What a batch holds follows from seed, epoch and its number alone, never from what was drawn before:
-that is why an interrupted run goes on exactly where it was.
-"""
+"""Training images with known places, and the batches that they give."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +12,10 @@ from torch import Tensor
 from vprcap.errors import InvalidError
 from vprcap.training.adapted import AdaptedEncoders
 from vprcap.training.config import TrainConfig
+from vprcap.training.drawing import Mix, Rows, draw_patches
 
 MAX_HELD_PLACES = 1000
 """More would not make validation recall noticeably more certain."""
-
-Rows = Int[np.ndarray, " _"]
 
 
 class Tokens(NamedTuple):
@@ -32,23 +27,6 @@ class Tokens(NamedTuple):
     """Word pieces of each caption."""
     mask: Bool[np.ndarray, "images length"]
     """True where a word piece is; an all-false row has no caption."""
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How a batch is made harder: some captions hidden, some images shown with another's."""
-
-    rows: Rows
-    """Images of the training set, the batch."""
-    places: Int[np.ndarray, " batch"]
-    mute: Bool[np.ndarray, " batch"]
-    """Which of them show no caption."""
-    doubted: Rows
-    """Some images of the batch ..."""
-    strangers: Rows
-    """... and for each of them an image of another place, to lend it a caption."""
-    seed: tuple[int, ...]
-    """For what else is drawn for this batch."""
 
 
 @dataclass(frozen=True)
@@ -186,29 +164,6 @@ def split_places(data: TrainingImages, config: TrainConfig) -> tuple[list[Rows],
     return rows_of, held.nonzero()[0]
 
 
-def draw_batches(rows_of: list[Rows], config: TrainConfig, epoch: int) -> Iterator[Rows]:
-    """Go through all places in random order, some images of each."""
-    rng = np.random.default_rng((config.seed, epoch))
-    order = rng.permutation(len(rows_of))
-    # A last batch of one place would have nothing to tell it from.
-    for start in range(0, len(order) - 1, config.places_per_batch):
-        chosen = order[start : start + config.places_per_batch]
-        yield np.concatenate(
-            [np.resize(rng.permutation(rows_of[each]), config.images_per_place) for each in chosen]
-        )
-
-
-def mix_captions(
-    places: Int[np.ndarray, " batch"], rows: Rows, config: TrainConfig, seed: tuple[int, ...]
-) -> Mix:
-    """Draw which captions of a batch are hidden, and which images are doubted with another's."""
-    rng = np.random.default_rng((*seed, 1))
-    doubted = np.flatnonzero(rng.random(len(rows)) < config.wrong_captions)
-    strangers = other_places(places, rng)[doubted]
-    mute = rng.random(len(rows)) < config.caption_dropout
-    return Mix(rows, places, mute, doubted, strangers, seed)
-
-
 def read_batch(data: TrainingSet, mix: Mix, config: TrainConfig, device: torch.device) -> Batch:
     """Read a batch; hide some patches and some captions."""
     rng = np.random.default_rng((*mix.seed, 2))
@@ -265,20 +220,3 @@ def some_patches(
     """Keep the class token and a random share of the patches of each image."""
     shown = draw_patches(len(image), image.shape[1], kept, rng)
     return np.take_along_axis(image, shown[..., None], axis=1)
-
-
-def draw_patches(
-    batch: int, num_tokens: int, kept: float, rng: np.random.Generator
-) -> Int[np.ndarray, "batch _"]:
-    """Draw for each image the tokens that are kept, the class token among them."""
-    num_kept = max(1, round(kept * (num_tokens - 1)))
-    patches = rng.random((batch, num_tokens - 1)).argsort(axis=1)[:, :num_kept] + 1
-    return np.concatenate([np.zeros((batch, 1), dtype=np.int64), patches], axis=1)
-
-
-def other_places(
-    places: Int[np.ndarray, " batch"], rng: np.random.Generator
-) -> Int[np.ndarray, " batch"]:
-    """For each row of a batch draw a row of another place."""
-    chance = rng.random((len(places), len(places))) * (places[:, None] != places[None])
-    return np.asarray(chance.argmax(axis=1))

@@ -9,7 +9,10 @@ from itertools import islice
 import numpy as np
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
+from accelerate.utils import (  # type: ignore[import-untyped]
+    DistributedDataParallelKwargs,
+    broadcast_object_list,
+)
 from torch import Tensor
 
 from vprcap.combiner import CombinerConfig, FeatureCombiner
@@ -18,7 +21,8 @@ from vprcap.progress import Progress
 from vprcap.stopping import stop_on_signals
 from vprcap.training.checkpoint import read_checkpoint, write_checkpoint
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Mix, TrainingImages, draw_batches, mix_captions, split_places
+from vprcap.training.data import TrainingImages, split_places
+from vprcap.training.drawing import Mix, draw_batches, mix_captions, share
 from vprcap.training.keeping import Keeping, Metrics, State
 from vprcap.training.learner import Learner
 from vprcap.training.start import initial_combiner
@@ -55,6 +59,8 @@ def fit(
     """
     accelerator = Accelerator(
         mixed_precision=config.precision,
+        # A batch without captions leaves the text side without gradients.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         log_with=list(keeping.trackers) if keeping else None,
         project_dir=keeping.checkpoint.parent if keeping else None,
     )
@@ -135,8 +141,6 @@ class _Training:
         """Draw this process's batches of an epoch; every process has as many as the others."""
         drawn = list(draw_batches(self.rows_of, self.config, epoch))
         processes, mine = self.accelerator.num_processes, self.accelerator.process_index
-        rounds = -(-len(drawn) // processes)
-        numbers = [(turn * processes + mine) % len(drawn) for turn in range(rounds)]
         return [
             mix_captions(
                 self.data.places[drawn[number]],
@@ -144,7 +148,7 @@ class _Training:
                 self.config,
                 (self.config.seed, epoch, number),
             )
-            for number in numbers
+            for number in share(len(drawn), processes, mine)
         ]
 
     def _measure(self) -> Metrics:
@@ -153,7 +157,8 @@ class _Training:
         if self.accelerator.is_main_process:
             with self.accelerator.autocast():
                 tokens = self.data.read(self.held)
-            figures |= validate(self.learner.combiner, tokens, self.data, self.held, self.config)
+            combiner = self.learner.combiner
+            figures |= validate(combiner, self.data, self.held, self.config, tokens)
         shared = [figures]
         broadcast_object_list(shared)
         return shared[0]

@@ -41,7 +41,7 @@ class State:
     seconds: float = 0.0
     """Time that it has taken."""
     best_score: list[float] = field(default_factory=lambda: [-1.0, -1.0])
-    """Precisions of the best epoch so far, with and without captions of other places."""
+    """Average precisions of the best epoch so far."""
     waited: int = 0
     """Epochs since then."""
     metrics: list[Metrics] = field(default_factory=list)

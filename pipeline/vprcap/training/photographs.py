@@ -19,7 +19,8 @@ from vprcap.errors import InvalidError
 from vprcap.images import MAX_MEGAPIXELS
 from vprcap.training.adapted import AdaptedEncoders
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Mix, PhotoBatch, Rows, Tokens, check_places, draw_patches
+from vprcap.training.data import PhotoBatch, Tokens, check_places
+from vprcap.training.drawing import Mix, Rows, draw_patches
 from vprcap.views import View
 
 READ_BLOCK = 16

@@ -8,7 +8,8 @@ from jaxtyping import Shaped
 from vprcap.combiner import CombinerConfig, FeatureCombiner, initialise
 from vprcap.errors import InvalidError
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Rows, Tokens, TrainingImages
+from vprcap.training.data import Tokens, TrainingImages
+from vprcap.training.drawing import Rows
 from vprcap.training.validation import validate
 
 INITIAL_IMAGES = 2000
@@ -65,11 +66,11 @@ def _weigh_text(
     held: Rows,
     config: TrainConfig,
 ) -> None:
-    """Choose the weight of the text by precision on held-out places; of equals the least."""
+    """Choose the weight of the text by the recall of held-out places; the least of equals wins."""
     if not tokens.mask.any():
         return
-    precisions = []
+    recalls = []
     for scale in TEXT_SCALES:
         combiner.text_scale.fill_(scale)
-        precisions.append(validate(combiner, tokens, data, held, config)["doubted_map"])
-    combiner.text_scale.fill_(TEXT_SCALES[int(np.argmax(precisions))])
+        recalls.append(validate(combiner, data, held, config, tokens)["doubted_map"])
+    combiner.text_scale.fill_(TEXT_SCALES[int(np.argmax(recalls))])

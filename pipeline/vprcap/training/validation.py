@@ -11,28 +11,29 @@ from jaxtyping import Bool, Float
 
 from vprcap.combiner import FeatureCombiner, describe
 from vprcap.training.config import TrainConfig
-from vprcap.training.data import Rows, Tokens, TrainingImages, other_places
+from vprcap.training.data import Tokens, TrainingImages
+from vprcap.training.drawing import Rows, other_places
 
 CUTOFFS = (1, 5, 10)
 
 
 def validate(
     combiner: FeatureCombiner,
-    tokens: Tokens,
     data: TrainingImages,
     rows: Rows,
     config: TrainConfig,
+    tokens: Tokens | None = None,
 ) -> dict[str, float]:
     """Recall of held-out images, fused and alone, and the mean gate of their captions.
 
     Args:
         combiner: the state to judge.
-        tokens: of the held-out images, from the encoders in their present state.
-        data: the set that they are of.
+        data: the set that the images are of.
         rows: which images of it they are.
-        config: how far places reach.
+        config: how far places reach, and how many captions are lent.
+        tokens: of these images, where they have been read already.
     """
-    image, text, mask = tokens
+    image, text, mask = tokens or data.read(rows)
     fused, reliability = describe(combiner, image, text, mask)
     alone, _ = describe(combiner, image)
     lent = _some_lent(data.places[rows], config)
