@@ -119,6 +119,15 @@ def test_names_with_control_characters_are_escaped_on_display(
         (["caption", "--dataset", "pitts30k", "--root", "."], "no folder pitts30k; unpack"),
         (["train", "nowhere.parquet"], "no manifest at nowhere.parquet"),
         (["eval", "nowhere.parquet", "--run", "gone"], "no trained combiner in gone"),
+        (["eval", "m.parquet", "--ablate", "gates", "--run", "gone"], "no trained combiner in"),
+        (["eval", "m.parquet", "--ablate", "nothing"], "there are: gates, fusions, dims"),
+        (["eval", "m.parquet", "--ablate", "gates", "--seeds", "0"], "0 seeds measure nothing"),
+        (["eval", "m.parquet", "--corrupt", "typo"], "no corruption 'typo'; there are: none"),
+        (["eval", "m.parquet", "--corrupt", "shuffle", "--seeds", "0"], "0 seeds measure"),
+        (["eval", "m.parquet", "--corrupt", "shuffle", "--strength", "2"], "leaves 0..1"),
+        (["eval", "m.parquet", "--corrupt", "other-prompt"], "name it with --other-captions"),
+        (["eval", "m.parquet", "--strength", "0.5"], "belong to --corrupt KIND"),
+        (["eval", "m.parquet", "--ablate", "dims", "--corrupt", "shuffle"], "say how much: --abl"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_one(
@@ -135,12 +144,14 @@ def test_a_mistake_is_one_line_and_exit_code_one(
 def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.captioners import MAX_NEW_TOKENS
     from vprcap.cli.captioning import caption_command, shard_command
+    from vprcap.cli.evaluation import eval_command
     from vprcap.cli.training import train_command
     from vprcap.images import MAX_MEGAPIXELS
     from vprcap.plan import SHARD_SIZE
     from vprcap.stages.caption import BATCH_SIZE
     from vprcap.stages.train import DESCRIPTOR_DIM
     from vprcap.training import TrainConfig
+    from vprcap.workflows.ablation import ablate
     from vprcap.workflows.material import IMAGE_ENCODER, TEXT_ENCODER
 
     def default(command: Callable[..., None], name: str) -> object:
@@ -151,6 +162,9 @@ def test_defaults_are_those_of_the_stages() -> None:
     assert default(caption_command, "max_new_tokens") == MAX_NEW_TOKENS
     assert default(caption_command, "max_megapixels") == MAX_MEGAPIXELS
     assert default(train_command, "descriptor_dim") == DESCRIPTOR_DIM
+    assert (
+        default(eval_command, "seeds") == inspect.signature(ablate).parameters["num_seeds"].default
+    )
     assert default(train_command, "epochs") == TrainConfig.epochs
     assert default(train_command, "image_encoder") == IMAGE_ENCODER
     assert default(train_command, "text_encoder") == TEXT_ENCODER

@@ -89,10 +89,8 @@ def write_evaluation(
     return write_json(output / "results.json", report.to_json())
 
 
-def first_hits(
-    evaluation: Path, mode: str, task: Task, cutoff: int = 1
-) -> Bool[np.ndarray, " queries"]:
-    """Read back which queries of a mode had a positive among the first `cutoff`.
+def first_hits(evaluation: Path, mode: str, task: Task) -> Bool[np.ndarray, " queries"]:
+    """Read back which queries of a mode had a positive first.
 
     Raises:
         InvalidError: the rows are damaged, or not of these queries.
@@ -110,7 +108,7 @@ def first_hits(
             f"{path} has {len(ranks)} queries of mode {mode!r}, the set {len(task.queries)}; "
             "evaluate again"
         )
-    hits: np.ndarray = pc.fill_null(pc.less_equal(ranks, cutoff), False).to_numpy()
+    hits: np.ndarray = pc.fill_null(pc.equal(ranks, 1), False).to_numpy()
     return hits
 
 

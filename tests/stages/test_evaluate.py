@@ -8,8 +8,9 @@ import pytest
 
 from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
+from vprcap.estimate import Estimate
 from vprcap.manifest import ManifestInfo, build_manifest, write_manifest
-from vprcap.report import Estimate, RecallReport
+from vprcap.report import RecallReport, report_from_json
 from vprcap.stages.evaluate import evaluate
 
 
@@ -137,6 +138,22 @@ def test_descriptors_of_two_lengths_are_refused(manifest: Path, tmp_path: Path) 
 def test_descriptors_of_another_set_are_refused(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="describes 2 images, toy has 7"):
         results(manifest, image=describe(tmp_path / "i", [0, 1]))
+
+
+def test_queries_without_positives_are_reported_and_recall_nothing(tmp_path: Path) -> None:
+    columns = {
+        "image_id": pa.array(["d", "q"]),
+        "role": pa.array(["database", "query"]),
+        "easting": pa.array([0.0, 99.0]),
+        "northing": pa.array([0.0, 0.0]),
+    }
+    far = write_manifest(build_manifest(columns, ManifestInfo("/", "far")), tmp_path / "far")
+    path = describe(tmp_path / "i", [0.0, 0.0])
+    found = results(far, image=path, fused=path)
+    assert (found["num_solvable"], found["delta"]) == (0, {})
+    assert found["recall"]["image"]["20"]["value"] == found["recall_all"]["image"]["20"] == 0
+    text = report_from_json(found).to_text()
+    assert "1 queries (0 solvable)" in text and "over all queries" in text
 
 
 def test_the_table_says_counts_intervals_and_that_it_is_partial() -> None:

@@ -39,7 +39,7 @@ def eval_command(
     corrupt: Annotated[
         str | None,
         typer.Option(
-            help="Make captions wrong: shuffle, wrong-place, drop-words, inject-objects, "
+            help="Make captions wrong: none, shuffle, wrong-place, drop-words, inject-objects, "
             "swap-colours, truncate or other-prompt; without --strength a curve over strengths."
         ),
     ] = None,

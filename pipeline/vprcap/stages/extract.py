@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from vprcap.caption_set import CaptionSet
-from vprcap.captions import read_captions
+from vprcap.captions import captions_of
 from vprcap.corruption import Corruption, corrupt
 from vprcap.decoding import DecodePool, default_workers
 from vprcap.encoders import ImageEncoder, TextEncoder
-from vprcap.errors import MissingError
 from vprcap.features import FeatureWriter, digest_rows, features_path
 from vprcap.files import read_json
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage
@@ -106,7 +104,7 @@ def extract_text(
         InvalidError: the corruption cannot be done to this set.
     """
     loaded = read_manifest(manifest)
-    texts = _captions_of(loaded, captions)
+    texts = captions_of(loaded, captions)
     if corruption is not None:
         texts = _corrupted(texts, corruption, loaded)
     identity = {
@@ -143,19 +141,5 @@ def _corrupted(
         texts,
         corruption,
         same_place=same_place(manifest) if corruption.kind == "wrong-place" else None,
-        others=() if other is None else _captions_of(manifest, other),
+        others=() if other is None else captions_of(manifest, other),
     )
-
-
-def _captions_of(manifest: Manifest, captions: Path) -> list[str | None]:
-    """Captions in manifest order; None where the image could not be captioned."""
-    rows: list[dict[str, Any]] = read_captions(captions).to_pylist()
-    written = {row["image_id"]: row["caption"] for row in rows if row["status"] == "ok"}
-    attempted = {row["image_id"] for row in rows}
-    absent = [image_id for image_id in manifest.image_ids if image_id not in attempted]
-    if absent:
-        raise MissingError(
-            f"{len(absent)} of {len(manifest.image_ids)} images of {manifest.info.name} have no "
-            f"row in {captions.name}, first {absent[0]!r}; finish `vprcap caption` first"
-        )
-    return [written.get(image_id) for image_id in manifest.image_ids]

@@ -14,7 +14,7 @@ from pathlib import Path
 from vprcap.codes import CODE_BITS
 from vprcap.combiner.config import FUSIONS, GATES
 from vprcap.corruption import Corruption
-from vprcap.errors import Interrupted, InvalidError, VprcapError
+from vprcap.errors import Interrupted, InvalidError, MissingError, VprcapError
 from vprcap.late_fusion import LATE_FUSIONS
 from vprcap.stages.compare import Variant, compare
 from vprcap.stages.evaluate import evaluate
@@ -56,6 +56,7 @@ def ablate(
 
     Raises:
         InvalidError: what to ablate is unknown, or the variant to compare with failed.
+        MissingError: the training features of the run are gone.
     """
     if what not in ABLATIONS:
         raise InvalidError(f"no ablation {what!r}; there are: {', '.join(ABLATIONS)}")
@@ -181,8 +182,8 @@ class _Ablation:
                     print(f"{name}: seed {self.seeds[number]}", file=sys.stderr)
                     found.append(evaluated(name, number))
                 variants.append(Variant(name, found))
-            except Interrupted:
-                raise
+            except (Interrupted, MissingError):
+                raise  # what is gone is gone for all of them
             except VprcapError as problem:
                 logger.warning("%s is left out: %s", name, problem)
         return variants

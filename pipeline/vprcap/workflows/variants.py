@@ -45,8 +45,7 @@ class Original:
             return self.run
         folder = self.run / "ablations" / f"{combiner.gate}+{combiner.fusion}-seed{seed}"
         identity = fingerprint([asdict(combiner), asdict(training), dict(self.material)])
-        stored = folder / "run.json"
-        if stored.is_file() and read_json(stored).get("variant") == identity:
+        if _is_trained(folder, identity):
             return folder
         self._check_material()
         return train(
@@ -77,7 +76,7 @@ def read_original(run: Path) -> Original:
         InvalidError: the run does not say, or its encoders were trained with it.
     """
     stored = read_run(run)
-    material = stored.get("material", {})
+    material = stored.get("material") or {}
     if not all(material.get(name) for name in MATERIAL):
         raise InvalidError(
             f"{run}/run.json does not name stored features of images and captions that it was "
@@ -88,6 +87,13 @@ def read_original(run: Path) -> Original:
     except (KeyError, TypeError) as problem:
         raise InvalidError(f"{run}/run.json tells no training ({problem}); train again") from None
     return Original(run, read_config(run / "config.json"), training, material)
+
+
+def _is_trained(folder: Path, identity: str) -> bool:
+    """Say whether a variant is there; one with a checkpoint is still under way."""
+    stored = folder / "run.json"
+    under_way = (folder / "checkpoint.safetensors").exists()
+    return stored.is_file() and not under_way and read_json(stored).get("variant") == identity
 
 
 def _provenance(run: Path) -> dict[str, object]:
