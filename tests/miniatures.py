@@ -26,7 +26,7 @@ def write_encoders(folder: Path) -> tuple[Path, Path]:
     vocabulary = text / "vocab.txt"
     vocabulary.write_text("\n".join([*words, *(f"##{word}" for word in words[5:])]))
     BertTokenizerFast(vocab=str(vocabulary)).save_pretrained(text)
-    BertModel(BertConfig(**size, intermediate_size=64, vocab_size=80)).save_pretrained(text)
+    BertModel(BertConfig(**size, intermediate_size=64, vocab_size=96)).save_pretrained(text)
     return image, text
 
 
