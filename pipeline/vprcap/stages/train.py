@@ -1,7 +1,6 @@
 """Train: features, or photographs, and places -> combiner, and adapters."""
 
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -167,10 +166,8 @@ def _train(
 
     log = JsonlTracker(output / "metrics.jsonl")
     keeping = Keeping(checkpoint, identity, keep, log.rewrite, (log, "tensorboard"))
-    if PartialState().is_main_process:
-        _say_sizes(data, combiner_config)
     combiner = fit(data, combiner_config, config, keeping=keeping)
-    if PartialState().is_main_process:
+    if PartialState().is_main_process:  # not before `fit`: accelerate decides there what we are
         keep(combiner)
         checkpoint.unlink()  # from here on the training is finished
     return output
@@ -237,18 +234,3 @@ def _readable_rows(paths: list[Path], pool: DecodePool) -> np.ndarray:
     if len(rows) < len(paths):
         logger.warning("%d images cannot be decoded and are left out", len(paths) - len(rows))
     return np.array(rows, dtype=np.int64)
-
-
-def _say_sizes(data: TrainingImages, config: CombinerConfig) -> None:
-    """Say on stderr how many numbers are trained and how many are not."""
-    combiner = sum(each.numel() for each in FeatureCombiner(config).parameters())
-    trained = {"combiner": combiner}
-    frozen = "encoders (their tokens are stored)"
-    if data.encoders is not None:
-        trained["adapters"] = sum(each.numel() for each in data.encoders.weights().values())
-        frozen = _listed(data.encoders.count_frozen())
-    print(f"trainable: {_listed(trained)}; frozen: {frozen}", file=sys.stderr)
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

@@ -1,6 +1,7 @@
 """The training loop: epochs of steps, validation after each, the best state kept."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from vprcap.training.config import TrainConfig
 from vprcap.training.data import TrainingImages, split_places
 from vprcap.training.drawing import Mix, draw_batches, mix_captions, share
 from vprcap.training.keeping import Keeping, Metrics, State
-from vprcap.training.learner import Learner
+from vprcap.training.learner import Learner, sizes
 from vprcap.training.start import initial_combiner
 from vprcap.training.validation import validate
 
@@ -108,6 +109,7 @@ class _Training:
     def run(self, on_epoch: Callable[[Metrics], None]) -> FeatureCombiner:
         """Go on to the end; leave the best state in combiner and encoders."""
         state, patience = self.state, self.config.patience
+        self.accelerator.print(sizes(self.learner.combiner, self.data.encoders), file=sys.stderr)
         self.accelerator.init_trackers("tensorboard")
         if self.keeping:
             self.keeping.on_resume(state.metrics)

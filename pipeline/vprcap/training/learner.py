@@ -133,6 +133,20 @@ class Learner:
             self.accelerator.scaler.load_state_dict(rest["scaler"])
 
 
+def sizes(combiner: FeatureCombiner, encoders: AdaptedEncoders | None) -> str:
+    """Say how many numbers are trained and how many are not."""
+    trained = {"combiner": sum(each.numel() for each in combiner.parameters())}
+    frozen = "encoders (their tokens are stored)"
+    if encoders is not None:
+        trained["adapters"] = sum(each.numel() for each in encoders.weights().values())
+        frozen = _listed(encoders.count_frozen())
+    return f"trainable: {_listed(trained)}; frozen: {frozen}"
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
 def _groups(
     combiner: FeatureCombiner, encoders: AdaptedEncoders | None, config: TrainConfig
 ) -> tuple[list[dict[str, Any]], list[float]]:
