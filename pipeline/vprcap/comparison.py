@@ -66,9 +66,10 @@ class Comparison:
             + " ".join(f"{100 * value:.1f}" for value in row.by_seed)
             for row, each in zip(self.rows, cells, strict=True)
         ]
+        seeds = "seeds and " if any(len(row.by_seed) > 1 for row in self.rows) else ""
         lines.append(
-            "differences are paired; in brackets: 95 % intervals, bootstrap over seeds and "
-            f"{self.resampled}"
+            "differences are paired; in brackets: 95 % intervals, bootstrap over "
+            f"{seeds}{self.resampled}"
         )
         if self.partial:
             lines.append(f"PARTIAL, not comparable: {self.partial}")

@@ -80,7 +80,7 @@ def ablate(
         raise InvalidError(
             f"{reference} is what {what} are compared with, and it failed; see above"
         )
-    title = f"{what}, {num_seeds} training seeds"
+    title = f"{what}, training seeds: {num_seeds}"
     title += "" if corruption is None else f", captions {corruption.kind} {corruption.strength:g}"
     return compare(material.manifest, variants, reference, title, folder / "comparison.json")
 

@@ -59,7 +59,7 @@ def corruption_curve(
         Variant(_label(strength), [measure(strength, seed) for seed in range(num_seeds)])
         for strength in STRENGTHS[1:]
     ]
-    title = f"captions corrupted by {kind}, {num_seeds} seeds"
+    title = f"captions corrupted by {kind}, seeds: {num_seeds}"
     curve = compare(material.manifest, variants, _label(0.0), title, folder / "curve.json")
     _draw(curve, kind)
     return curve
