@@ -4,7 +4,7 @@ import torch
 
 from vprcap.combiner import CombinerConfig, FeatureCombiner, initialise
 from vprcap.training import TrainConfig, TrainingSet
-from vprcap.training.validation import _scores, _some_lent, validate
+from vprcap.training.validation import _some_lent, scores, validate
 
 
 def test_average_precision_and_recalls_are_those_of_a_hand_ranked_case() -> None:
@@ -19,7 +19,7 @@ def test_average_precision_and_recalls_are_those_of_a_hand_ranked_case() -> None
     )
     places = np.array([0, 0, 0, 1])
     positive = (places[:, None] == places) & ~np.eye(4, dtype=bool)
-    recalls, precision = _scores(similarity, positive)
+    recalls, precision = scores(similarity, positive)
     assert recalls == [pytest.approx(2 / 3), 1.0, 1.0]
     assert precision == pytest.approx(((1 + 2 / 3) / 2 + (1 / 2 + 2 / 3) / 2 + 1) / 3)
 

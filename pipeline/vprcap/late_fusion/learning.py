@@ -1,9 +1,9 @@
 """Trains a fusion on its own score: miner, loss and selection all see the fused similarity.
 
 Two hundred steps of AdamW: one scalar and a million weights need steps of like size, whatever
-their gradients. The state that wins is the one with the best fused R@1 on places held out of
-training, and the state before training stands for election too. Batches, split and constants are
-those of the combiner's training.
+their gradients. The state that wins is the one with the best mean average precision of the fused
+score on places held out of training, and the state before training stands for election too.
+Batches, split and constants are those of the combiner's training.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from itertools import count, islice
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pytorch_metric_learning.distances import DotProductSimilarity
 from pytorch_metric_learning.losses import MultiSimilarityLoss
 from pytorch_metric_learning.miners import MultiSimilarityMiner
@@ -24,9 +24,9 @@ from vprcap.losses import ALPHA, BASE, BETA, EPSILON
 from vprcap.training.config import TrainConfig
 from vprcap.training.data import TrainingSet, split_places
 from vprcap.training.drawing import Rows, draw_batches
+from vprcap.training.validation import ground_truth, scores
 
 STEPS, STEPS_PER_CHECK = 200, 25
-CUTOFFS = (1, 5)
 MAX_CHECKED = 4000
 """Held-out images that a check ranks, at most."""
 
@@ -121,30 +121,16 @@ def _batches(rows_of: list[Rows], config: TrainConfig) -> Iterator[Rows]:
 
 
 class _Check:
-    """Fused recall: every held-out image looks for the others of its place."""
+    """Mean average precision by the fused score, as the combiner is validated."""
 
     def __init__(self, data: TrainingSet, rows: Rows, config: TrainConfig) -> None:
         self.image, self.text = tensors(data, rows)
-        places = data.places[rows]
-        positive = places[:, None] == places[None]
-        hidden = np.eye(len(rows), dtype=bool)
-        if data.traversals is not None:
-            hidden |= data.traversals[rows][:, None] == data.traversals[rows][None]
-        if data.positions is not None:
-            metres = data.positions[rows]
-            gaps = np.linalg.norm(metres[:, None] - metres[None], axis=-1)
-            positive |= gaps < config.exclusion_m
-        self.hidden: Bool[Tensor, "rows rows"] = torch.from_numpy(hidden)
-        self.positive: Bool[Tensor, "rows rows"] = torch.from_numpy(positive & ~hidden)
+        self.positive, self.hidden = ground_truth(data, rows, config)
 
     @torch.no_grad()
-    def __call__(self, fusion: Learned) -> tuple[float, ...]:
-        """R@1, then R@5, of images that have a positive."""
+    def __call__(self, fusion: Learned) -> float:
+        """Every held-out image looks for the others of its place."""
         fusion.eval()
         queries, database = fusion(self.image, self.text)
-        scores = (queries @ database.T).masked_fill(self.hidden, -torch.inf)
-        nearest = scores.topk(min(max(CUTOFFS), len(scores)), dim=1).indices
-        right = self.positive.gather(1, nearest)[self.positive.any(dim=1)]
-        if not len(right):
-            return (0.0,) * len(CUTOFFS)
-        return tuple(right[:, :cutoff].any(dim=1).float().mean().item() for cutoff in CUTOFFS)
+        similarity = np.where(self.hidden, -np.inf, (queries @ database.T).numpy())
+        return scores(similarity, self.positive)[1]

@@ -20,12 +20,11 @@ from vprcap.errors import InvalidError
 from vprcap.features import digest_rows, read_features
 from vprcap.files import fingerprint, read_json, write_json
 from vprcap.manifest import Manifest, image_path, read_manifest
-from vprcap.progress import Progress
 from vprcap.training import Keeping, TrainConfig, TrainingSet, fit
 from vprcap.training.adapted import AdaptedEncoders
 from vprcap.training.checkpoint import refuse_other
 from vprcap.training.data import TrainingImages
-from vprcap.training.photographs import Photographs, open_pool, readable
+from vprcap.training.photographs import Photographs, open_pool, readable_rows
 from vprcap.training.places import places_of, positions_of, traversals_of
 from vprcap.training.tracking import JsonlTracker
 
@@ -213,7 +212,7 @@ def _photographs(
     pool: DecodePool,
 ) -> Photographs:
     paths = [image_path(manifest.info.image_root, name) for name in manifest.image_ids]
-    kept = _readable_rows(paths, pool)
+    kept = readable_rows(paths, pool)
     return Photographs(
         paths=[paths[row] for row in kept],
         captions=[captions[row] for row in kept],
@@ -223,14 +222,3 @@ def _photographs(
         encoders=encoders,
         pool=pool,
     )
-
-
-def _readable_rows(paths: list[Path], pool: DecodePool) -> np.ndarray:
-    rows = []
-    with Progress("looking at images", len(paths), "images") as progress:
-        for row, good in enumerate(readable(paths, pool)):
-            rows += [row] if good else []
-            progress.advance()
-    if len(rows) < len(paths):
-        logger.warning("%d images cannot be decoded and are left out", len(paths) - len(rows))
-    return np.array(rows, dtype=np.int64)

@@ -5,6 +5,7 @@ the learner's model, so that gradients reach the adapters. An image that is aske
 fitting or validation, goes through the encoders in their present state.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,11 +18,14 @@ from jaxtyping import Float, Int, UInt8
 from vprcap.decoding import DecodePool, Job, default_workers
 from vprcap.errors import InvalidError
 from vprcap.images import MAX_MEGAPIXELS
+from vprcap.progress import Progress
 from vprcap.training.adapted import AdaptedEncoders
 from vprcap.training.config import TrainConfig
 from vprcap.training.data import PhotoBatch, Tokens, check_places
 from vprcap.training.drawing import Mix, Rows, draw_patches
 from vprcap.views import View
+
+logger = logging.getLogger(__name__)
 
 READ_BLOCK = 16
 """Images that are encoded at once when none is trained on."""
@@ -110,11 +114,17 @@ class Photographs:
             yield image.pixels
 
 
-def readable(paths: Sequence[Path], pool: DecodePool) -> Iterator[bool]:
-    """Say of each image whether it can be decoded; training counts on those that can."""
+def readable_rows(paths: Sequence[Path], pool: DecodePool) -> Rows:
+    """Find the images that can be decoded: training counts on them."""
     tiny = View(1, 1)  # decoded in full, but hardly anything to carry home
-    for image in pool.show(((path, tiny) for path in paths), ahead=64):
-        yield image.pixels is not None
+    rows = []
+    with Progress("looking at images", len(paths), "images") as progress:
+        for row, image in enumerate(pool.show(((path, tiny) for path in paths), ahead=64)):
+            rows += [row] if image.pixels is not None else []
+            progress.advance()
+    if len(rows) < len(paths):
+        logger.warning("%d images cannot be decoded and are left out", len(paths) - len(rows))
+    return np.array(rows, dtype=np.int64)
 
 
 def open_pool() -> DecodePool:

@@ -41,10 +41,10 @@ def validate(
     captioned = mask.any(axis=1)
     metrics = {"mean_gate": float(reliability[captioned].mean()) if captioned.any() else 0.0}
     metrics["text_scale"] = combiner.text_scale.item()
-    positive, hidden = _ground_truth(data, rows, config)
+    positive, hidden = ground_truth(data, rows, config)
     for mode, descriptors in (("fused", fused), ("doubted", doubted), ("image", alone)):
         similarity = np.where(hidden, -np.inf, descriptors @ descriptors.T)
-        recalls, precision = _scores(similarity, positive)
+        recalls, precision = scores(similarity, positive)
         metrics |= {f"{mode}_r{k}": r for k, r in zip(CUTOFFS, recalls, strict=True)}
         metrics[f"{mode}_map"] = precision
     return metrics
@@ -59,7 +59,7 @@ def _some_lent(places: Rows, config: TrainConfig) -> Rows:
     return lent
 
 
-def _ground_truth(
+def ground_truth(
     data: TrainingImages, rows: Rows, config: TrainConfig
 ) -> tuple[Bool[np.ndarray, "rows rows"], Bool[np.ndarray, "rows rows"]]:
     """Which images show the place of a row, and which are hidden from it, itself included."""
@@ -75,11 +75,13 @@ def _ground_truth(
     return positive & ~hidden, hidden
 
 
-def _scores(
+def scores(
     similarity: Float[np.ndarray, "rows rows"], positive: Bool[np.ndarray, "rows rows"]
 ) -> tuple[list[float], float]:
     """Recalls, and the mean average precision, over the rows that have a positive at all."""
     asking = positive.any(axis=1)
+    if not asking.any():
+        return [0.0] * len(CUTOFFS), 0.0
     order = np.argsort(-similarity[asking], axis=1, kind="stable")
     found = np.take_along_axis(positive[asking], order, axis=1)
     recalls = [float(found[:, :cutoff].any(axis=1).mean()) for cutoff in CUTOFFS]
