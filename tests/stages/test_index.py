@@ -18,6 +18,8 @@ from vprcap.stages.index import index
 from vprcap.stages.search import search
 
 GB = 10**9
+PLENTY = 64 * GB
+"""The process of the tests holds far more than the index at hand."""
 DIM = 16
 MODEL = IndexModel("runs/combiner", "ab" * 32, "image encoder", "text encoder")
 
@@ -42,7 +44,7 @@ def unit(rows: int, seed: int = 0) -> np.ndarray:
 def make(tmp_path: Path) -> Callable[..., Path]:
     """Index vectors; all of them are of the database."""
 
-    def make_index(vectors: np.ndarray, kind: str = "flat", memory: int = 2 * GB) -> Path:
+    def make_index(vectors: np.ndarray, kind: str = "flat", memory: int = PLENTY) -> Path:
         manifest = tmp_path / f"set-{len(vectors)}.parquet"
         if not manifest.exists():
             write_manifest_of(manifest, ["database"] * len(vectors))
@@ -61,7 +63,7 @@ Make = Callable[..., Path]
 def test_every_kind_finds_an_exact_duplicate_first(make: Make, kind: str) -> None:
     database = unit(12_000)
     rows = np.array([0, 77, 11_999])
-    found = search(make(database, kind), database[rows], 5, memory=2 * GB)
+    found = search(make(database, kind), database[rows], 5, memory=PLENTY)
     assert found.rows[:, 0].tolist() == rows.tolist()
     np.testing.assert_allclose(found.similarity[:, 0], 1, rtol=1e-6)
     assert np.all(np.diff(found.similarity, axis=1) <= 0)
@@ -73,7 +75,7 @@ def test_approximate_kinds_find_most_of_what_exact_search_finds(
 ) -> None:
     database, queries = unit(12_000), unit(50, seed=1)
     exact = nearest(database, queries, 10)
-    found = search(make(database, kind), queries, 10, memory=2 * GB).rows
+    found = search(make(database, kind), queries, 10, memory=PLENTY).rows
     overlap = np.mean([len(np.intersect1d(*pair)) / 10 for pair in zip(exact, found, strict=True)])
     assert overlap >= least
 
@@ -95,13 +97,13 @@ def test_a_memory_that_cannot_work_is_refused_and_the_old_index_kept(make: Make)
         search(root, database[:1], 5, memory=10**6)
     with pytest.raises(InvalidError, match=r"hnsw of 12,000 descriptors of 16 numbers needs"):
         make(unit(12_000), "hnsw", memory=resident_bytes() + 40_000_000)
-    assert search(root, database[:1], 1, memory=2 * GB).rows.tolist() == [[0]]
+    assert search(root, database[:1], 1, memory=PLENTY).rows.tolist() == [[0]]
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "binary"])
 def test_more_than_there_is_gives_all_there_is(make: Make, kind: str) -> None:
     database = unit(30)
-    found = search(make(database, kind), database[:2], 500, memory=2 * GB)
+    found = search(make(database, kind), database[:2], 500, memory=PLENTY)
     np.testing.assert_array_equal(found.rows, nearest(database, database[:2], 30))
 
 
@@ -111,11 +113,11 @@ def test_only_database_images_with_a_descriptor_are_indexed(tmp_path: Path) -> N
     vectors = unit(5)
     present = np.array([True, True, True, False, True])
     path = write_descriptors(Descriptors(vectors, present), tmp_path / "d")
-    root = index(path, manifest, tmp_path / "i", mode="image", memory=2 * GB)
+    root = index(path, manifest, tmp_path / "i", mode="image", memory=PLENTY)
     images = read_index(root).images()
     assert images["image_id"].to_pylist() == ["00001.jpg", "00004.jpg"]
     assert images["easting"].to_pylist() == [1, 4]
-    found = search(root, vectors[[4, 1]], 1, memory=2 * GB)
+    found = search(root, vectors[[4, 1]], 1, memory=PLENTY)
     assert found.rows.tolist() == [[1], [0]]
 
 
@@ -123,7 +125,8 @@ def test_every_image_is_indexed_where_none_has_a_role(tmp_path: Path) -> None:
     manifest = write_manifest_of(tmp_path / "m.parquet", [None] * 4)
     path = write_descriptors(Descriptors(unit(4), np.ones(4, dtype=bool)), tmp_path / "d")
     assert (
-        read_index(index(path, manifest, tmp_path / "i", mode="image", memory=GB)).info.count == 4
+        read_index(index(path, manifest, tmp_path / "i", mode="image", memory=PLENTY)).info.count
+        == 4
     )
 
 
@@ -131,7 +134,7 @@ def test_nothing_to_index_unknown_kinds_and_other_manifests_are_refused(tmp_path
     manifest = write_manifest_of(tmp_path / "m.parquet", ["database", "query"])
     none = write_descriptors(Descriptors(unit(2), np.array([False, True])), tmp_path / "n")
     other = write_descriptors(Descriptors(unit(3), np.ones(3, dtype=bool)), tmp_path / "o")
-    options = {"mode": "fused", "memory": GB}
+    options = {"mode": "fused", "memory": PLENTY}
     with pytest.raises(InvalidError, match="nothing to index: none of the 1 database images of m"):
         index(none, manifest, tmp_path / "i", **options)
     with pytest.raises(InvalidError, match="describes 3 images, m has 2"):
@@ -147,7 +150,7 @@ def test_descriptors_that_are_not_finite_are_named(tmp_path: Path) -> None:
     vectors[2, 5] = np.nan
     path = write_descriptors(Descriptors(vectors, np.ones(3, dtype=bool)), tmp_path / "d")
     with pytest.raises(InvalidError, match=r"the descriptor of '00002\.jpg' is not finite"):
-        index(path, manifest, tmp_path / "i", mode="fused", memory=GB)
+        index(path, manifest, tmp_path / "i", mode="fused", memory=PLENTY)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["d", "m.parquet"]
 
 
@@ -193,13 +196,13 @@ def test_damaged_and_lost_files_are_named_in_one_line(make: Make, kind: str) -> 
         for damaged in damages:
             path.write_bytes(damaged)
             with pytest.raises(VprcapError, match=path.name) as raised:
-                search(root, database[:1], 3, memory=2 * GB)
+                search(root, database[:1], 3, memory=PLENTY)
             assert "\n" not in str(raised.value)
         path.unlink()
         with pytest.raises(MissingError):
-            search(root, database[:1], 3, memory=2 * GB)
+            search(root, database[:1], 3, memory=PLENTY)
         path.write_bytes(whole)
-    assert search(root, database[:1], 1, memory=2 * GB).rows.tolist() == [[0]]
+    assert search(root, database[:1], 1, memory=PLENTY).rows.tolist() == [[0]]
 
 
 def test_what_is_no_index_is_refused(make: Make, tmp_path: Path) -> None:
@@ -238,4 +241,4 @@ def test_image_ids_that_leave_the_image_root_are_refused(make: Make) -> None:
 
 def test_queries_of_another_length_are_refused(make: Make) -> None:
     with pytest.raises(InvalidError, match=r"queries have 8 numbers, the descriptors of .* 16"):
-        search(make(unit(5)), unit(2)[:, :8], 1, memory=2 * GB)
+        search(make(unit(5)), unit(2)[:, :8], 1, memory=PLENTY)
