@@ -143,13 +143,13 @@ def test_captions_of_another_configuration_are_warned_of_by_both_names(
 ) -> None:
     stored = json.loads((RUN / "run.json").read_text())
     vprcap("eval", *PITTS)
-    assert "captions of configuration" not in caplog.text
+    assert "was trained on captions" not in caplog.text
     other = {**stored, "captions": "0123456789abcdef"}
     (RUN / "run.json").write_text(json.dumps(other))
     code, _, _ = vprcap("eval", *PITTS)
     (RUN / "run.json").write_text(json.dumps(stored))
     assert code == 0
-    assert "captions of configuration 01234567" in caplog.text
+    assert "(configuration 01234567)" in caplog.text
     assert f"is of {stored['captions'][:8]}" in caplog.text
     assert caplog.records[-1].levelno == logging.WARNING
 

@@ -9,7 +9,8 @@
 
 Whatever the kind, what is found is ordered by the inner product of the descriptors themselves.
 faiss's file format is read by C++ code that trusts it, so `index.faiss` is opened only if its
-bytes are those that were written. Nothing here is a pickle.
+bytes are those that `index.json` was written for. That tells damage, not malice: open no ``hnsw``
+or ``ivf-pq`` index of someone you do not trust. Nothing here is a pickle.
 """
 
 import shutil
@@ -137,6 +138,7 @@ def building(root: Path) -> Iterator[Path]:
     Raises:
         InvalidError: `root` is there and holds something else than an index.
     """
+    root = root.absolute()
     _refuse_others(root)
     folder, replaced = (root.with_name(f".{uuid.uuid4().hex}.tmp") for _ in range(2))
     with storage_errors(root):

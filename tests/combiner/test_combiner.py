@@ -142,3 +142,12 @@ def test_tokens_of_another_encoder_are_refused(
         combiner(image, text[..., 1:], mask)
     with pytest.raises(InvalidError, match="neither image tokens nor text tokens"):
         combiner(None)
+
+
+def test_text_without_its_mask_is_refused_and_not_passed_over(
+    combiner: FeatureCombiner, make_inputs: Inputs
+) -> None:
+    image, text, mask = make_inputs()
+    for given in ((image, text, None), (image, None, mask)):
+        with pytest.raises(InvalidError, match="belong together"):
+            combiner(*given)

@@ -180,3 +180,17 @@ def test_an_image_of_the_batch_is_doubted_with_a_caption_of_another_place(
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidError):
         TrainConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"patience": 0},
+        {"seed": -1},
+        {"learning_rate": 0.0},
+        {"adapter_learning_rate": float("nan")},
+    ],
+)
+def test_a_schedule_that_cannot_train_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InvalidError, match="patience starts at 1|learning rates lie between"):
+        TrainConfig(**wrong)  # type: ignore[arg-type]

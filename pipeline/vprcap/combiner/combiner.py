@@ -126,6 +126,8 @@ class FeatureCombiner(nn.Module):
         """Give text tokens and mask, of no tokens where no text is given; refuse other lengths."""
         if image_tokens is not None and image_tokens.shape[2] != self.config.image_dim:
             raise InvalidError(_other_dim("image", image_tokens.shape[2], self.config.image_dim))
+        if (text_tokens is None) != (text_mask is None):
+            raise InvalidError("text tokens and their mask belong together; give both or neither")
         if text_tokens is not None and text_mask is not None:
             if text_tokens.shape[2] != self.config.text_dim:
                 raise InvalidError(_other_dim("text", text_tokens.shape[2], self.config.text_dim))

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from vprcap.encoders.bert import BertEncoder
     from vprcap.encoders.dinov2 import Dinov2Encoder
 
-if TYPE_CHECKING:
-    from vprcap.encoders.bert import BertEncoder
-    from vprcap.encoders.dinov2 import Dinov2Encoder
-
 IMAGE_SIZE = (224, 294)
 """Height and width in pixels of what an image encoder sees: 16 x 21 patches, nearly 4:3."""
 

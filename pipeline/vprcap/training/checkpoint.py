@@ -66,12 +66,13 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | Non
     try:
         with safe_open(path, "pt") as stream:
             state = json.loads((stream.metadata() or {})[_KEY])
+            stored = state["identity"]
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as problem:
+    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise InvalidError(
-            f"{path} is no checkpoint ({problem!r}); remove it to train from the start"
+            f"{path} is no checkpoint ({problem!r}); remove {path.parent} to train from the start"
         ) from None
-    refuse_other(path.parent, state["identity"], identity)
+    refuse_other(path.parent, stored, identity)
     return Checkpoint(tensors, state)
 
 

@@ -63,6 +63,11 @@ class TrainConfig:
             raise InvalidError("validation_share and patches_kept lie between 0 and 1")
         if self.precision not in ("no", "bf16", "fp16"):
             raise InvalidError(f"no precision {self.precision!r}; there are: no, bf16, fp16")
+        rates = (self.learning_rate, self.fitted_learning_rate, self.scale_learning_rate)
+        if not all(0 < rate < 1 for rate in (*rates, self.adapter_learning_rate)):
+            raise InvalidError("learning rates lie between 0 and 1")
+        if self.patience < 1 or self.seed < 0:
+            raise InvalidError("patience starts at 1 and seed at 0")
         if self.accumulate < 1:
             raise InvalidError(f"accumulate is {self.accumulate}; it starts at 1")
         if self.epochs < 1 or self.places_per_batch < 2 or self.images_per_place < 2:

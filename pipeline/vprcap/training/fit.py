@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ class _Training:
         self.keeping = keeping
         self.rows_of, self.held = split_places(data, config)
         self.num_batches = len(self._mixes(epoch=1))
-        found = read_checkpoint(keeping.checkpoint, keeping.identity) if keeping else None
+        found = read_checkpoint(keeping.checkpoint, self._identity()) if keeping else None
         torch.manual_seed(config.seed)
         if data.encoders is not None:
             data.encoders.to(accelerator.device)
@@ -169,10 +170,16 @@ class _Training:
         epoch, better = self.state.epoch, self.state.close_epoch(metrics)
         if better:
             self.best = {name: each.clone() for name, each in self.learner.weights().items()}
-            if self.keeping and self.accelerator.is_main_process:
-                self.keeping.on_best(self.learner.combiner)
         self.accelerator.log(metrics, step=epoch)
         self._save()
+        # After the checkpoint: a run without one is finished.
+        if better and self.keeping and self.accelerator.is_main_process:
+            self.keeping.on_best(self.learner.combiner)
+
+    def _identity(self) -> dict[str, Any]:
+        """What the checkpoint is of; with other processes its batches would be others."""
+        assert self.keeping is not None
+        return {**self.keeping.identity, "processes": self.accelerator.num_processes}
 
     def _save_if_due(self) -> None:
         """Save what is older than a few minutes; save and end when asked to stop."""
@@ -194,7 +201,7 @@ class _Training:
                 self.keeping.checkpoint,
                 parts | {"best": self.best},
                 {
-                    "identity": dict(self.keeping.identity),
+                    "identity": self._identity(),
                     "state": asdict(self.state),
                     "learner": learner,
                 },

@@ -90,6 +90,9 @@ class Learner:
                 key = f"loss_{name}"
                 figures[key] = figures.get(key, 0.0) + loss.item() / len(batches)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+        # Under fp16 such a step is skipped; elsewhere it would spoil all weights.
+        if self.accelerator.scaler is None and not torch.isfinite(norm):
+            raise InvalidError(_not_finite(epoch, first + 1, batches[0]))
         self.optimizer.step()
         if not self.accelerator.optimizer_step_was_skipped:  # a scale too large for fp16
             self.schedule.step()
@@ -171,7 +174,7 @@ def _not_finite(epoch: int, number: int, batch: Batch | PhotoBatch) -> str:
     given = batch.places if isinstance(batch, Batch) else torch.from_numpy(batch.mix.places)
     places = ", ".join(map(str, given.unique()[:5].tolist()))
     return (
-        f"the loss is not a number in epoch {epoch}, batch {number} (places {places} ...); "
-        "look for damaged images or features there, or lower the learning rate; what was best "
-        "before is kept"
+        f"the loss or its gradient is not a number in epoch {epoch}, batch {number} "
+        f"(places {places} ...); look for damaged images or features there, or lower the learning "
+        "rate; what was best before is kept"
     )

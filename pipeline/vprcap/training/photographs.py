@@ -27,8 +27,8 @@ from vprcap.views import View
 
 logger = logging.getLogger(__name__)
 
-READ_BLOCK = 16
-"""Images that are encoded at once when none is trained on."""
+READ_BLOCK, TEXT_BLOCK = 16, 64
+"""Images, and captions, that are encoded at once when none is trained on."""
 BATCHES_AHEAD = 2
 """Batches that workers prepare while the model is busy."""
 
@@ -66,8 +66,21 @@ class Photographs:
             self.encoders.image.tokens(np.stack(block)).half().cpu().numpy()
             for block in iter(lambda: list(islice(pixels, READ_BLOCK)), [])
         ]
-        text, mask = self.encoders.text.encode([self.captions[row] for row in rows])
-        return Tokens(np.concatenate(image), text.astype(np.float16), mask)
+        return Tokens(np.concatenate(image), *self._texts([self.captions[row] for row in rows]))
+
+    def _texts(self, captions: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
+        """Encode captions some at a time, padded to the longest of all."""
+        blocks = [
+            self.encoders.text.encode(captions[start : start + TEXT_BLOCK])
+            for start in range(0, len(captions), TEXT_BLOCK)
+        ]
+        length = max(mask.shape[1] for _, mask in blocks)
+        tokens = [
+            np.pad(text.astype(np.float16), ((0, 0), (0, length - text.shape[1]), (0, 0)))
+            for text, _ in blocks
+        ]
+        masks = [np.pad(mask, ((0, 0), (0, length - mask.shape[1]))) for _, mask in blocks]
+        return np.concatenate(tokens), np.concatenate(masks)
 
     def batches(
         self, mixes: Sequence[Mix], config: TrainConfig, device: torch.device

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from vprcap.errors import MissingError
+from vprcap.errors import InvalidError, MissingError
 from vprcap.manifest import Manifest, zone_numbers
 
 Rows = Int[np.ndarray, " _"]
@@ -14,6 +14,7 @@ def places_of(manifest: Manifest, rows: Rows) -> Rows:
 
     Raises:
         MissingError: the manifest has no places.
+        InvalidError: a place has one image only.
     """
     names = manifest.column("place_id")
     if any(name is None for name in names):
@@ -21,7 +22,12 @@ def places_of(manifest: Manifest, rows: Rows) -> Rows:
             f"images of {manifest.info.name} have no place_id, so there is nothing to learn from; "
             "train on a set with places, such as gsv-cities"
         )
-    _, places = np.unique(names[rows].astype(str), return_inverse=True)
+    ids, places, sizes = np.unique(names[rows].astype(str), return_inverse=True, return_counts=True)
+    if len(single := ids[sizes < 2]):
+        raise InvalidError(
+            f"{len(single)} places of {manifest.info.name} have one image only (that can be "
+            f"decoded), which teaches nothing: place_id {', '.join(single[:5])}; leave them out"
+        )
     return np.asarray(places)
 
 

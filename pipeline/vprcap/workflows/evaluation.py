@@ -4,15 +4,20 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from vprcap.caption_set import CaptionSet
 from vprcap.corruption import Corruption
 from vprcap.descriptors import MODES, QUERY_MODES
-from vprcap.files import read_json
 from vprcap.manifest import read_manifest
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.explain import explain
-from vprcap.workflows.material import Material, corrupted, encoders_of, gather, read_run
+from vprcap.workflows.material import (
+    Material,
+    corrupted,
+    encoders_of,
+    gather,
+    read_run,
+    warn_of_other_captions,
+)
 from vprcap.workflows.prepare import Source
 
 logger = logging.getLogger(__name__)
@@ -81,18 +86,7 @@ def find_material(
     trained = read_run(run).get("captions")
     alone = trained is None and captions is None
     material = gather(source, encoders_of(run), captions, features_root, without_captions=alone)
-    if material.captions is None or trained is None:
-        return material
-    found = read_json(CaptionSet(material.captions).config_json)["config_id"]
-    if trained != found:
-        logger.warning(
-            "%s was trained on captions of configuration %s, and %s is of %s: text may be worth "
-            "less than it could be",
-            run,
-            trained[:8],
-            material.captions.name,
-            found[:8],
-        )
+    warn_of_other_captions(run, material.captions)
     return material
 
 

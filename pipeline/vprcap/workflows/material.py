@@ -1,10 +1,11 @@
 """What training and evaluation work on: a manifest with its captions and cached features."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vprcap.caption_set import find_caption_set
+from vprcap.caption_set import CaptionSet, find_caption_set
 from vprcap.corruption import Corruption
 from vprcap.encoders import (
     IMAGE_SIZE,
@@ -20,6 +21,8 @@ from vprcap.plan import plan_path, read_plan
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.training.adapted import IMAGE_ADAPTERS, TEXT_ADAPTERS
 from vprcap.workflows.prepare import Source, captions_root_of, find_manifest
+
+logger = logging.getLogger(__name__)
 
 IMAGE_ENCODER = "facebook/dinov2-base"
 TEXT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -89,6 +92,24 @@ def read_run(run: Path) -> dict[str, Any]:
     if not {"image_encoder", "text_encoder"} <= trained.keys():
         raise InvalidError(f"{path} does not name the encoders; train again")
     return trained
+
+
+def warn_of_other_captions(run: Path, captions: Path | None) -> None:
+    """Warn where captions were made in another way than those that a run was trained on."""
+    trained = read_run(run)
+    if captions is None or trained.get("captions") is None:
+        return
+    found = read_json(CaptionSet(captions).config_json)["config_id"]
+    if trained["captions"] != found:
+        logger.warning(
+            "%s was trained on captions %s (configuration %s), and %s is of configuration %s: "
+            "text may be worth less than it could be",
+            run,
+            trained.get("caption_set"),
+            trained["captions"][:8],
+            captions.name,
+            found[:8],
+        )
 
 
 def find_captions(source: Source, manifest: Path) -> Path:

@@ -8,16 +8,24 @@ from typing import Any
 
 from vprcap.caption_set import CaptionSet
 from vprcap.combiner.config import read_config
+from vprcap.descriptors import MODES
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import fingerprint, read_json, sha256_of, storage_errors
-from vprcap.index import Index, IndexModel, read_index
+from vprcap.index import KINDS, Index, IndexModel, read_index
 from vprcap.manifest import read_manifest
 from vprcap.memory import left_of
 from vprcap.stages.describe import describe
 from vprcap.stages.index import index
 from vprcap.stages.query import describe_query
 from vprcap.stages.search import search
-from vprcap.workflows.material import Encoders, Material, encoders_of, gather
+from vprcap.workflows.material import (
+    Encoders,
+    Material,
+    encoders_of,
+    gather,
+    read_run,
+    warn_of_other_captions,
+)
 from vprcap.workflows.prepare import Source, find_manifest
 
 
@@ -50,8 +58,16 @@ def index_set(
 
     ``image`` needs no captions. Building keeps to the memory; describing must hold all descriptors.
     """
+    if kind not in KINDS or mode not in MODES:
+        raise InvalidError(
+            f"no index of kind {kind!r} and mode {mode!r}; there are the kinds {', '.join(KINDS)} "
+            f"and the modes {', '.join(MODES)}"
+        )
+    if mode == "text":
+        _refuse_words(run)
     model = read_model(run)
     material = _gather(source, encoders_of(run), mode, captions, features_root)
+    warn_of_other_captions(run, material.captions)
     _check_describing(material.manifest, run, memory)
     with storage_errors(run), TemporaryDirectory(dir=run) as scratch:
         described = describe(
@@ -118,6 +134,8 @@ def ask(
     opened = read_index(root)
     run = _check_model(opened, run)
     encoders = encoders_of(run)
+    if text is not None:
+        _refuse_words(run)
     query = describe_query(
         run,
         image=None if image is None else (encoders.load_image(), image),
@@ -133,6 +151,13 @@ def ask(
     ]
 
 
+def _refuse_words(run: Path) -> None:
+    if read_run(run).get("captions") is None:
+        raise InvalidError(
+            f"{run} was trained on images alone: words mean nothing to it; ask with --image alone"
+        )
+
+
 def read_model(run: Path) -> IndexModel:
     """Identify the combiner in a run by its weights, its configuration and its encoders.
 
@@ -145,7 +170,8 @@ def read_model(run: Path) -> IndexModel:
     for path in files:
         if not path.is_file():
             raise MissingError(f"no file {path}; restore it, or train a combiner")
-    digest = fingerprint([*map(sha256_of, files), encoders.image, encoders.text])
+    sizes = list(encoders.image_size)
+    digest = fingerprint([*map(sha256_of, files), encoders.image, encoders.text, sizes])
     return IndexModel(str(run.absolute()), digest, encoders.image, encoders.text)
 
 

@@ -14,6 +14,7 @@ from vprcap.files import read_json
 from vprcap.plot import Axes, write_curves
 from vprcap.stages.compare import Variant, compare
 from vprcap.stages.evaluate import evaluate
+from vprcap.stages.explain import explain
 from vprcap.workflows.evaluation import describe_modes, evaluation_folder, find_material
 from vprcap.workflows.material import Material, corrupted, encoders_of
 from vprcap.workflows.prepare import Source
@@ -72,6 +73,8 @@ def _label(strength: float) -> str:
 def _evaluate(material: Material, run: Path, image: Path, folder: Path) -> Path:
     fused = describe_modes(material, run, folder, ["fused"])["fused"]
     modes = {"image": (image, image), "fused": (fused, fused)}
+    if material.text_features is not None:
+        explain(material.manifest, material.text_features, fused, folder / "gates.parquet")
     return evaluate(material.manifest, modes, folder).parent
 
 
