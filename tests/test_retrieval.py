@@ -227,3 +227,16 @@ def test_a_mistake_is_one_line_and_exit_code_one(
     assert (code, out) == (1, "")
     assert err.startswith("vprcap: ") and message in err
     assert err.count("\n") == 1
+
+
+def test_a_run_of_images_alone_refuses_words(run: Run, captioned: Path, world: Path) -> None:
+    save_run(world / "image-run", (world / "dinov2", world / "bert"), seed=3)
+    stored = json.loads((world / "image-run/run.json").read_text())
+    write_json(world / "image-run/run.json", stored | {"captions": None})
+    options = ["--run", "image-run", "--memory", "8GB"]
+    made = run("index", captioned, *options, "--mode", "image", "--output", "of-images")
+    assert made[0] == 0
+    code, _, err = run("index", captioned, *options, "--mode", "text", "--output", "of-words")
+    assert code == 1 and "was trained on images alone: words mean nothing to it" in err
+    code, out, err = run("search", "of-images", "--text", "a house", "--memory", "8GB")
+    assert (code, out) == (1, "") and "ask with --image alone" in err

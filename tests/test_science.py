@@ -150,7 +150,7 @@ def test_captions_of_another_configuration_are_warned_of_by_both_names(
     (RUN / "run.json").write_text(json.dumps(stored))
     assert code == 0
     assert "(configuration 01234567)" in caplog.text
-    assert f"is of {stored['captions'][:8]}" in caplog.text
+    assert f"is of configuration {stored['captions'][:8]}" in caplog.text
     assert caplog.records[-1].levelno == logging.WARNING
 
 

@@ -32,6 +32,12 @@ QUERY_MODES = {
 """What is asked with, and what is searched: the last four lack one modality on one side."""
 
 
+def check_mode(mode: str) -> None:
+    """Refuse a mode that is not there."""
+    if mode not in MODES:
+        raise InvalidError(f"mode {mode!r} is unknown; choose {', '.join(MODES)}")
+
+
 @dataclass(frozen=True)
 class Descriptors:
     """Vectors in manifest order."""

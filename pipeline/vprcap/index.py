@@ -44,6 +44,12 @@ _FILES = {
 }
 
 
+def check_kind(kind: str) -> None:
+    """Refuse a kind that is not there."""
+    if kind not in KINDS:
+        raise InvalidError(f"no index kind {kind!r}; there are: {', '.join(KINDS)}")
+
+
 @dataclass(frozen=True, slots=True)
 class IndexModel:
     """The trained combiner whose descriptors an index holds."""

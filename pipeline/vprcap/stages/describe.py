@@ -5,7 +5,7 @@ from pathlib import Path
 from vprcap.combiner import FeatureCombiner
 from vprcap.combiner.describing import describe as describe_tokens
 from vprcap.combiner.describing import describe_with_gates
-from vprcap.descriptors import Descriptors, write_descriptors
+from vprcap.descriptors import Descriptors, check_mode, write_descriptors
 from vprcap.errors import InvalidError
 from vprcap.features import read_features
 
@@ -30,13 +30,12 @@ def describe(
     Raises:
         InvalidError: the features are of two manifests, or do not fit the combiner.
     """
+    check_mode(mode)
     model = FeatureCombiner.load(combiner)
     images = read_features(image_features)
     if mode == "image":
         vectors, _ = describe_tokens(model, images.tokens)
         return write_descriptors(Descriptors(vectors, images.present), output)
-    if mode not in ("text", "fused"):
-        raise InvalidError(f"mode {mode!r} is unknown; choose image, text or fused")
     if text_features is None:
         raise InvalidError(f"mode {mode} needs captions, and there are none; choose image")
     texts = read_features(text_features)

@@ -10,7 +10,7 @@ from vprcap.approximate import build
 from vprcap.codes import centre_of, encode
 from vprcap.descriptors import open_descriptors
 from vprcap.errors import InvalidError
-from vprcap.index import KINDS, IndexInfo, IndexModel, building, finish, write_images
+from vprcap.index import IndexInfo, IndexModel, building, check_kind, finish, write_images
 from vprcap.manifest import Manifest, read_manifest
 from vprcap.memory import left_of
 from vprcap.progress import Progress
@@ -46,8 +46,7 @@ def index(
         InvalidError: an unknown kind, descriptors of another manifest or damaged ones, no image
             with a descriptor, a memory that cannot work, or an `output` that is something else.
     """
-    if kind not in KINDS:
-        raise InvalidError(f"no index kind {kind!r}; there are: {', '.join(KINDS)}")
+    check_kind(kind)
     loaded = read_manifest(manifest)
     stored, present = open_descriptors(descriptors)
     rows = _rows_to_index(loaded, present, descriptors)

@@ -83,8 +83,7 @@ def find_material(
     A combiner that was trained on images alone is evaluated on images alone, unless captions are
     named.
     """
-    trained = read_run(run).get("captions")
-    alone = trained is None and captions is None
+    alone = captions is None and read_run(run).get("captions", "unknown") is None
     material = gather(source, encoders_of(run), captions, features_root, without_captions=alone)
     warn_of_other_captions(run, material.captions)
     return material

@@ -8,10 +8,10 @@ from typing import Any
 
 from vprcap.caption_set import CaptionSet
 from vprcap.combiner.config import read_config
-from vprcap.descriptors import MODES
+from vprcap.descriptors import check_mode
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import fingerprint, read_json, sha256_of, storage_errors
-from vprcap.index import KINDS, Index, IndexModel, read_index
+from vprcap.index import Index, IndexModel, check_kind, read_index
 from vprcap.manifest import read_manifest
 from vprcap.memory import left_of
 from vprcap.stages.describe import describe
@@ -58,11 +58,8 @@ def index_set(
 
     ``image`` needs no captions. Building keeps to the memory; describing must hold all descriptors.
     """
-    if kind not in KINDS or mode not in MODES:
-        raise InvalidError(
-            f"no index of kind {kind!r} and mode {mode!r}; there are the kinds {', '.join(KINDS)} "
-            f"and the modes {', '.join(MODES)}"
-        )
+    check_kind(kind)
+    check_mode(mode)
     if mode == "text":
         _refuse_words(run)
     model = read_model(run)
@@ -152,7 +149,7 @@ def ask(
 
 
 def _refuse_words(run: Path) -> None:
-    if read_run(run).get("captions") is None:
+    if read_run(run).get("captions", "unknown") is None:
         raise InvalidError(
             f"{run} was trained on images alone: words mean nothing to it; ask with --image alone"
         )
