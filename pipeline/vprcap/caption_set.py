@@ -66,6 +66,12 @@ class CaptionSet:
         return self.root / "config.json"
 
     @property
+    def config_id(self) -> str:
+        """Hex SHA-256 of how the text was made, as it is stored."""
+        stored: str = read_json(self.config_json)["config_id"]
+        return stored
+
+    @property
     def plan_json(self) -> Path:
         """What the set covers."""
         return self.root / "plan.json"

@@ -22,6 +22,7 @@ from vprcap.captioners.source import (
     local_folder,
     mean_colour,
     processor_identity,
+    refuse_gaps,
     shown_name,
 )
 from vprcap.errors import DependencyError, InvalidError, MissingError, first_line
@@ -168,12 +169,7 @@ def load_model(checkpoint: Checkpoint, quantization: str, dtype: torch.dtype, de
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise _load_error(checkpoint.source, problem) from None
     model, loading = loaded
-    absent = sorted(loading["missing_keys"]) + sorted(map(str, loading["mismatched_keys"]))
-    if absent:  # transformers would fill the gap with random numbers and go on
-        raise InvalidError(
-            f"{checkpoint.source} lacks {len(absent)} weights, first {absent[0]}; "
-            "fetch the checkpoint again"
-        )
+    refuse_gaps(checkpoint.source, loading, "fetch the checkpoint again")
     model.generation_config = _special_tokens(checkpoint, model.generation_config)
     check_quantized(model, quantization)
     return model.eval()

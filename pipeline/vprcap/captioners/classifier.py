@@ -28,6 +28,7 @@ from vprcap.captioners.source import (
     local_folder,
     mean_colour,
     processor_identity,
+    refuse_gaps,
     shown_name,
 )
 from vprcap.errors import DependencyError, InvalidError, MissingError, first_line
@@ -140,12 +141,8 @@ class TransformersClassifier:
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
             raise _load_error(self._source, problem) from None
         model, loading = loaded
-        absent = sorted(loading["missing_keys"]) + sorted(map(str, loading["mismatched_keys"]))
-        if absent:  # transformers would fill the gap with random numbers and go on
-            raise InvalidError(
-                f"{self._source} lacks {len(absent)} weights, first {absent[0]}; "
-                "fetch it again, or give one that was trained to classify"
-            )
+        advice = "fetch it again, or give one that was trained to classify"
+        refuse_gaps(self._source, loading, advice)
         self._device = device
         self._model = model.requires_grad_(False).eval().to(device)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from vprcap.errors import InvalidError
 from vprcap.files import fingerprint, sha256_of
 
 _FINGERPRINTED = (".json", ".jinja", ".safetensors", ".model", ".txt")
@@ -50,3 +51,16 @@ def processor_identity(image_processor: Any) -> dict[str, Any]:
         "backend": "pil",
         "settings": fingerprint(settings),
     }
+
+
+def refuse_gaps(source: str, loading: dict[str, Any], advice: str) -> None:
+    """Refuse a checkpoint without all weights: transformers would put random numbers in the gaps.
+
+    Args:
+        source: directory or hub name.
+        loading: what `from_pretrained` told about loading.
+        advice: what to do.
+    """
+    absent = sorted(loading["missing_keys"]) + sorted(map(str, loading["mismatched_keys"]))
+    if absent:
+        raise InvalidError(f"{source} lacks {len(absent)} weights, first {absent[0]}; {advice}")

@@ -12,7 +12,6 @@ from vprcap.corruption import Corruption, corrupt
 from vprcap.decoding import DecodePool, default_workers
 from vprcap.encoders import ImageEncoder, TextEncoder
 from vprcap.features import FeatureWriter, digest_rows, features_path
-from vprcap.files import read_json
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage
 from vprcap.manifest import Manifest, image_path, read_manifest
 from vprcap.positives import same_place
@@ -111,7 +110,7 @@ def extract_text(
         "kind": "text with words",
         "encoder": encoder.provenance,
         "captions": digest_rows(texts),
-        "config_id": read_json(CaptionSet(captions).config_json)["config_id"],
+        "config_id": CaptionSet(captions).config_id,
     }
     path = features_path(features_root, encoder.name, identity)
     if (path / "features.json").is_file():

@@ -99,7 +99,7 @@ def warn_of_other_captions(run: Path, captions: Path | None) -> None:
     trained = read_run(run)
     if captions is None or trained.get("captions") is None:
         return
-    found = read_json(CaptionSet(captions).config_json)["config_id"]
+    found = CaptionSet(captions).config_id
     if trained["captions"] != found:
         logger.warning(
             "%s was trained on captions %s (configuration %s), and %s is of configuration %s: "

@@ -10,7 +10,7 @@ from vprcap.caption_set import CaptionSet
 from vprcap.combiner.config import read_config
 from vprcap.descriptors import check_mode
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
-from vprcap.files import fingerprint, read_json, sha256_of, storage_errors
+from vprcap.files import fingerprint, sha256_of, storage_errors
 from vprcap.index import Index, IndexModel, check_kind, read_index
 from vprcap.manifest import read_manifest
 from vprcap.memory import left_of
@@ -82,7 +82,7 @@ def index_set(
             mode=mode,
             memory=memory,
             model=model,
-            captions=None if material.captions is None else _config_id(material.captions),
+            captions=None if material.captions is None else CaptionSet(material.captions).config_id,
         )
 
 
@@ -214,11 +214,6 @@ def _check_describing(manifest: Path, run: Path, memory: int) -> None:
 
 def _default_output(run: Path, manifest: Path, mode: str, kind: str) -> Path:
     return run / "index" / f"{read_manifest(manifest).info.name}-{mode}-{kind}"
-
-
-def _config_id(captions: Path) -> str:
-    config_id: str = read_json(CaptionSet(captions).config_json)["config_id"]
-    return config_id
 
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:

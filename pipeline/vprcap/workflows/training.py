@@ -8,7 +8,6 @@ from typing import Any
 from vprcap.caption_set import CaptionSet
 from vprcap.combiner import CombinerConfig
 from vprcap.encoders.adapters import AdapterConfig
-from vprcap.files import read_json
 from vprcap.manifest import read_manifest
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.stages.train import DESCRIPTOR_DIM, train, train_end_to_end
@@ -78,7 +77,7 @@ def _provenance(
         "adapt": kind or "none",
         "adapters": {"image": kind, "text": "bottleneck" if kind and captions else None},
         "trained_on": read_manifest(manifest).info.name,
-        "captions": captions and read_json(CaptionSet(captions).config_json)["config_id"],
+        "captions": captions and CaptionSet(captions).config_id,
         "caption_set": captions and captions.name,
         "material": {
             "manifest": _absolute(manifest),
