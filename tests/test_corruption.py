@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vprcap.corruption import KINDS, OBJECTS, Captions, Corruption, corrupt
 from vprcap.errors import InvalidError
 from vprcap.manifest import ManifestInfo, build_manifest
-from vprcap.positives import same_place
+from vprcap.same_place import same_place
 
 CAPTIONS = ["a red house", None, "Two grey towers and a red door", "  ", "a green hill"]
 

@@ -14,7 +14,7 @@ from vprcap.manifest import (
     write_manifest,
 )
 
-INFO = ManifestInfo("/data/set", "set", 25.0)
+INFO = ManifestInfo("/data/set", "set")
 
 
 def manifest_of(*image_ids: str, roles: list[str | None] | None = None) -> Manifest:

@@ -16,7 +16,7 @@ def manifest_of(rows: list[tuple[str, str | None, float | None, str | None]]) ->
         "northing": pa.array([0.0] * len(rows)),
         "zone": pa.array(zones, pa.string()),
     }
-    return build_manifest(columns, ManifestInfo("/data", "toy", positive_radius_m=25.0))
+    return build_manifest(columns, ManifestInfo("/data", "toy"))
 
 
 def test_positives_are_within_the_radius_and_exactly_25_m_counts() -> None:

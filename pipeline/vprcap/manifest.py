@@ -6,6 +6,7 @@ say (image root, ground-truth rule, whether counts matched) is in its schema met
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from jaxtyping import Float
 
 from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.files import replacing
+from vprcap.rule import PositiveRule
 
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -27,7 +30,10 @@ MANIFEST_SCHEMA = pa.schema(
         ("heading_deg", pa.float64()),  # compass, 0 <= heading < 360
         ("place_id", pa.string()),  # images of one place; the class in training
         ("sequence", pa.string()),  # one drive; what the bootstrap resamples
-        ("condition", pa.string()),
+        ("condition", pa.string()),  # such as night; recalls are also reported by it
+        ("domain", pa.string()),  # a city: a query is searched among images of its own only
+        ("frame", pa.int64()),  # number along a traversal
+        ("positives", pa.list_(pa.string())),  # of a query, where ground truth is a list
     ]
 )
 ROLES = ("database", "query")
@@ -45,7 +51,7 @@ class ManifestInfo:
     """Absolute folder that every image_id is relative to."""
     name: str
     """What results call this set, e.g. ``pitts30k-test``."""
-    positive_radius_m: float = 25.0
+    rule: PositiveRule = PositiveRule()
     partial: str | None = None
     """Why results on this set are not comparable, e.g. ``1000 of 10000 database images``."""
 
@@ -79,19 +85,33 @@ def build_manifest(columns: dict[str, pa.Array], info: ManifestInfo) -> Manifest
     Raises:
         InvalidError: no images, duplicate ids, an id that leaves the root, or an unknown role.
     """
-    num_rows = len(columns["image_id"])
-    if not num_rows:
+    if not len(columns["image_id"]):
         raise InvalidError(f"no images found for {info.name!r} under {info.image_root}")
+    rows = complete_rows(columns).sort_by("image_id")
+    check_rows(rows)
+    return Manifest(rows, info)
+
+
+def complete_rows(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """Bring columns into the manifest's schema; those that are absent are null."""
+    num_rows = len(columns["image_id"])
     arrays = [
         columns[field.name].cast(field.type)
         if field.name in columns
         else pa.nulls(num_rows, field.type)
         for field in MANIFEST_SCHEMA
     ]
-    rows = pa.table(arrays, schema=MANIFEST_SCHEMA).sort_by("image_id")
+    return pa.table(arrays, schema=MANIFEST_SCHEMA)
+
+
+def check_rows(rows: pa.Table) -> None:
+    """Refuse rows, sorted by image_id, that cannot be a manifest's.
+
+    Raises:
+        InvalidError: duplicate ids, an id that leaves the root, or an unknown role.
+    """
     _check_ids(rows["image_id"])
     _check_roles(rows["role"])
-    return Manifest(rows, info)
 
 
 def _check_ids(ids: pa.ChunkedArray) -> None:
@@ -132,12 +152,15 @@ def _check_roles(roles: pa.ChunkedArray) -> None:
 def write_manifest(manifest: Manifest, path: Path) -> Path:
     """Write a manifest, whole or not at all."""
     _refuse_to_overwrite(path)
-    metadata = {_METADATA_KEY: json.dumps(asdict(manifest.info)).encode()}
     with replacing(path) as temporary:
-        pq.write_table(
-            manifest.rows.replace_schema_metadata(metadata), temporary, compression="zstd"
-        )
+        rows = manifest.rows.replace_schema_metadata(schema_metadata(manifest.info))
+        pq.write_table(rows, temporary, compression="zstd")
     return path
+
+
+def schema_metadata(info: ManifestInfo) -> dict[bytes, bytes]:
+    """Give what holds for a whole manifest as the metadata of its Parquet schema."""
+    return {_METADATA_KEY: json.dumps(asdict(info)).encode()}
 
 
 def _refuse_to_overwrite(path: Path) -> None:
@@ -148,6 +171,11 @@ def _refuse_to_overwrite(path: Path) -> None:
         read_manifest(path)
     except (InvalidError, MissingError):
         raise InvalidError(f"{path} exists and is no manifest; choose another --output") from None
+
+
+def metres_of(manifest: Manifest) -> Float[np.ndarray, "images 2"]:
+    """Easting and northing in metres, in row order; NaN where unknown."""
+    return np.stack([manifest.column("easting"), manifest.column("northing")], axis=1)
 
 
 def zone_numbers(manifest: Manifest) -> list[str | None]:
@@ -176,10 +204,20 @@ def read_manifest(path: Path) -> Manifest:
         raise InvalidError(
             f"{path} is not a readable manifest ({first_line(problem)}); scan again"
         ) from None
-    metadata = (rows.schema.metadata or {}).get(_METADATA_KEY)
+    info = _info(rows.schema, path)
+    # One that was written before a column was invented has nulls there.
+    columns = {name: rows[name] for name in rows.schema.names if name in MANIFEST_SCHEMA.names}
+    return Manifest(complete_rows(columns), info)
+
+
+def _info(schema: pa.Schema, path: Path) -> ManifestInfo:
+    metadata = (schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None:
         raise InvalidError(f"{path} is Parquet but no manifest; write one with `vprcap scan`")
-    return Manifest(rows.replace_schema_metadata(None), ManifestInfo(**json.loads(metadata)))
+    stored = json.loads(metadata)
+    radius_m = stored.pop("positive_radius_m", None)  # how manifests said it before rules
+    rule = {"radius_m": radius_m} if radius_m else stored.pop("rule", {})
+    return ManifestInfo(**stored, rule=PositiveRule(**rule))
 
 
 def image_path(image_root: str | Path, image_id: str) -> Path:

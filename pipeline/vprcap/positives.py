@@ -1,6 +1,12 @@
-"""Which database images show the place of a query: those within the positive radius."""
+"""Which database images show the place of a query, by the manifest's rule.
 
-from collections.abc import Callable
+Queries are compared with database images of their own search domain only: coordinates of two cities
+or two UTM zones may coincide. A distance is decided to the micrometre and the radius is inclusive,
+so two positions whose decimals are exactly 25 m apart are positives at 25 m, whatever the binary
+rounding of their coordinates.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +14,19 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from vprcap.errors import InvalidError
-from vprcap.manifest import Manifest, zone_numbers
+from vprcap.manifest import Manifest, metres_of, zone_numbers
+
+_MICROMETRE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Queries and the database that they are searched in."""
+
+    database: Int[np.ndarray, " own_database"]
+    """Positions in the task's database, ascending."""
+    queries: Int[np.ndarray, " own_queries"]
+    """Positions among the task's queries, ascending."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +39,8 @@ class Task:
     """Manifest rows."""
     positives: list[Int[np.ndarray, " _"]]
     """For each query, positions in `database`, ascending; may be empty."""
+    domains: Sequence[Domain]
+    """Every query is in one."""
 
     @property
     def solvable(self) -> Bool[np.ndarray, " queries"]:
@@ -28,28 +48,81 @@ class Task:
         return np.array([len(own) > 0 for own in self.positives])
 
 
-def build_task(manifest: Manifest) -> Task:
+def build_task(manifest: Manifest, without: Collection[str] = ()) -> Task:
     """Find database, queries and positives of a manifest.
 
+    Args:
+        manifest: its rule says what a positive is.
+        without: ids of database images to leave out.
+
     Raises:
-        InvalidError: no database or no queries, no positions, or UTM zones that differ.
+        InvalidError: no database or no queries, or what the rule asks for is not there.
     """
     database, queries = manifest.rows_of("database"), manifest.rows_of("query")
+    if without:
+        dropped = np.isin(np.array(manifest.image_ids, dtype=object)[database], list(without))
+        database = database[~dropped]
     for rows, role in ((database, "database"), (queries, "query")):
         if not len(rows):
             raise InvalidError(f"{manifest.info.name} has no {role} images; set their role")
-    _check_zones(manifest)
-    positions = _positions(manifest)
+    domains = list(_domains(manifest, database, queries))
+    positives = [np.empty(0, dtype=np.int64)] * len(queries)
+    for domain in domains:
+        if not len(domain.database):
+            continue
+        found = _find(manifest, database[domain.database], queries[domain.queries])
+        for query, rows in zip(domain.queries, found, strict=True):
+            positives[query] = domain.database[rows]
+    return Task(database, queries, positives, domains)
+
+
+def _domains(manifest: Manifest, database: np.ndarray, queries: np.ndarray) -> Iterator[Domain]:
+    names = manifest.rows["domain"].to_pylist()
+    own, asked = ([names[row] for row in rows] for rows in (database, queries))
+    if len(set(asked) | set(own)) == 1:
+        yield Domain(np.arange(len(database)), np.arange(len(queries)))
+        return
+    own_names, asked_names = np.array(own, dtype=object), np.array(asked, dtype=object)
+    for name in sorted(set(asked), key=str):
+        yield Domain(np.flatnonzero(own_names == name), np.flatnonzero(asked_names == name))
+
+
+Rows = Int[np.ndarray, " _"]
+
+
+def _find(manifest: Manifest, database: Rows, queries: Rows) -> Sequence[Rows]:
+    """Positions in `database` of the positives of each query; both are manifest rows."""
+    rule = manifest.info.rule
+    match rule.kind:
+        case "frames":
+            frames = _known(manifest, "frame", database, queries)
+            own, asked = frames[database].astype(np.int64), frames[queries].astype(np.int64)
+            return within_frames(own, asked, rule.frames)
+        case "place":
+            places = _known(manifest, "place_id", database, queries)
+            return _equal(places[database], places[queries])
+        case "listed":
+            return _listed(manifest, database, queries)
+    found = _nearby(manifest, database, queries)
+    if rule.heading_deg is None:
+        return found
+    headings = _known(manifest, "heading_deg", database, queries)
+    return [
+        rows[turn(headings[database[rows]], headings[query]) <= rule.heading_deg + _MICROMETRE]
+        for query, rows in zip(queries, found, strict=True)
+    ]
+
+
+def _nearby(manifest: Manifest, database: Rows, queries: Rows) -> list[Rows]:
+    _check_zones(manifest, np.concatenate([database, queries]))
+    positions = metres_of(manifest)
     unknown = np.isnan(positions[np.concatenate([database, queries])]).any(axis=1)
     if unknown.any():
         raise InvalidError(
             f"{unknown.sum()} database or query images of {manifest.info.name} have no position; "
             "give easting and northing, or lat and lon"
         )
-    positives = within_radius(
-        positions[database], positions[queries], manifest.info.positive_radius_m
-    )
-    return Task(database, queries, positives)
+    return within_radius(positions[database], positions[queries], manifest.info.rule.radius_m)
 
 
 def within_radius(
@@ -58,52 +131,74 @@ def within_radius(
     radius_m: float,
 ) -> list[Int[np.ndarray, " _"]]:
     """Database rows at most `radius_m` metres from each query, ascending."""
-    found = cKDTree(database).query_ball_point(queries, radius_m, return_sorted=True)
+    found = cKDTree(database).query_ball_point(
+        queries, radius_m + _MICROMETRE, return_sorted=True, workers=-1
+    )
     return [np.asarray(rows, dtype=np.int64) for rows in found]
 
 
-def same_place(
-    manifest: Manifest,
-) -> Callable[[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]], Bool[np.ndarray, " pairs"]]:
-    """Give a function that says of pairs of images whether they may show one place.
+def within_frames(
+    database: Int[np.ndarray, " database"], queries: Int[np.ndarray, " queries"], tolerance: int
+) -> list[Int[np.ndarray, " _"]]:
+    """Database rows whose frame is at most `tolerance` from that of each query, ascending."""
+    order = np.argsort(database, kind="stable")
+    ranked = database[order]
+    first = np.searchsorted(ranked, queries - tolerance, "left")
+    last = np.searchsorted(ranked, queries + tolerance, "right")
+    return [np.sort(order[start:end]) for start, end in zip(first, last, strict=True)]
 
-    They do if their place_id is equal or they were taken within the positive radius; they may if
-    neither is known of the pair.
 
-    Raises:
-        InvalidError: the manifest has neither place_id nor positions.
-    """
-    places, metres = manifest.column("place_id"), _positions(manifest)
-    named = np.array([place is not None for place in places])
-    if not named.any() and np.isnan(metres).all():
+def turn(
+    headings: Float[np.ndarray, " _"], others: float | Float[np.ndarray, " _"]
+) -> Float[np.ndarray, " _"]:
+    """Degrees from one heading to another the shorter way round, 0 to 180."""
+    gaps: np.ndarray = np.abs((headings - others + 180) % 360 - 180)
+    return gaps
+
+
+def _equal(database: np.ndarray, queries: np.ndarray) -> list[Rows]:
+    members: dict[str, list[int]] = {}
+    for row, place in enumerate(database):
+        members.setdefault(place, []).append(row)
+    return [np.array(members.get(place, ()), dtype=np.int64) for place in queries]
+
+
+def _listed(manifest: Manifest, database: Rows, queries: Rows) -> list[Rows]:
+    """Look up the listed images; one that is not there is an error unless the set is partial."""
+    image_ids = manifest.rows["image_id"].take(database).to_pylist()
+    row_of = {image_id: row for row, image_id in enumerate(image_ids)}
+    lists = [own or [] for own in manifest.rows["positives"].take(queries).to_pylist()]
+    absent = [image_id for own in lists for image_id in own if image_id not in row_of]
+    if absent and not manifest.info.partial:
         raise InvalidError(
-            f"{manifest.info.name} has neither place_id nor positions, so no image is known to "
-            "show another place"
+            f"{len(absent)} positives listed in {manifest.info.name} are no database images, "
+            f"first {absent[0]!r}; are database and queries swapped?"
         )
-
-    def compare(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-        gaps = np.linalg.norm(metres[rows] - metres[others], axis=1)
-        far = gaps > manifest.info.positive_radius_m  # false where a position is unknown
-        apart = places[rows] != places[others]
-        both_named = named[rows] & named[others]
-        different = np.where(both_named, apart & (far | np.isnan(gaps)), far)
-        same: np.ndarray = ~different.astype(bool)
-        return same
-
-    return compare
+    return [
+        np.array(sorted(row_of[image_id] for image_id in own if image_id in row_of), dtype=np.int64)
+        for own in lists
+    ]
 
 
-def _positions(manifest: Manifest) -> Float[np.ndarray, "images 2"]:
-    return np.stack([manifest.column("easting"), manifest.column("northing")], axis=1)
+def _known(manifest: Manifest, column: str, database: Rows, queries: Rows) -> np.ndarray:
+    """Give a column that every database image and query must have a value in."""
+    rows = np.concatenate([database, queries])
+    absent = manifest.rows[column].take(rows).null_count
+    if absent:
+        raise InvalidError(
+            f"{absent} database or query images of {manifest.info.name} have no {column}, which "
+            f"its rule ({manifest.info.rule}) needs; give it in the table, or another rule"
+        )
+    return manifest.column(column)
 
 
-def _check_zones(manifest: Manifest) -> None:
+def _check_zones(manifest: Manifest, rows: Rows) -> None:
     """Coordinates of two UTM zones look alike and are hundreds of kilometres apart."""
-    roles = manifest.column("role")
-    pairs = zip(zone_numbers(manifest), roles, strict=True)
-    numbers = {number for number, role in pairs if role and number}
+    zones = zone_numbers(manifest)
+    numbers = {zones[row] for row in rows} - {None}
     if len(numbers) > 1:
         raise InvalidError(
             f"database and queries of {manifest.info.name} lie in UTM zones "
-            f"{', '.join(sorted(numbers))}; project them into one, or make a manifest for each"
+            f"{', '.join(sorted(map(str, numbers)))}; project them into one, or say in a column "
+            "`domain` which images are searched together"
         )

@@ -4,7 +4,7 @@ Whatever found them - descriptors, their prefixes, codes, a late fusion - predic
 one way, and every later comparison reads the rows that are written here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,13 @@ from vprcap.files import replacing, write_json
 from vprcap.manifest import Manifest
 from vprcap.positives import Task
 from vprcap.recall import CUTOFFS, hits_at_k
-from vprcap.report import RecallReport, build_estimates, plain_recalls
+from vprcap.report import (
+    ConditionReport,
+    RecallReport,
+    build_estimates,
+    condition_report,
+    plain_recalls,
+)
 from vprcap.search import nearest
 from vprcap.vectors import ArrayVectors
 
@@ -36,6 +42,11 @@ PER_QUERY_SCHEMA = pa.schema(
 
 Predictions = Mapping[str, Int[np.ndarray, "queries retrieved"]]
 """By mode: database positions of each query, nearest first; -1 where there are no more."""
+
+SearchDomain = Callable[
+    [Int[np.ndarray, " own"], Int[np.ndarray, " asked"], int],
+    Int[np.ndarray, "asked retrieved"],
+]
 
 
 def predict(
@@ -59,17 +70,41 @@ def predict(
             f"queries have descriptors of {queries.vectors.shape[1]} numbers, the database of "
             f"{database.vectors.shape[1]}; describe both with one combiner"
         )
-    kept = np.flatnonzero(database.present[task.database])
-    asked = np.flatnonzero(queries.present[task.queries])
+    search = _by_codes if binary else nearest
+
+    def search_domain(own: np.ndarray, asked: np.ndarray, num_retrieved: int) -> np.ndarray:
+        rows, others = task.database[own], task.queries[asked]
+        kept = np.flatnonzero(database.present[rows])
+        able = np.flatnonzero(queries.present[others])
+        found = np.full((len(asked), num_retrieved), -1, dtype=np.int64)
+        if len(kept) and len(able):
+            near = search(
+                database.vectors[rows[kept]], queries.vectors[others[able]], num_retrieved
+            )
+            found[able, : near.shape[1]] = np.where(near < 0, -1, kept[near])
+        return found
+
+    return by_domain(task, search_domain)
+
+
+def by_domain(task: Task, search: SearchDomain) -> Int[np.ndarray, "queries retrieved"]:
+    """Search each domain's database with its own queries, and put the findings together.
+
+    Args:
+        task: its domains are searched one after the other.
+        search: takes positions in the task's database and among its queries and the number to
+            retrieve; gives positions in the first, nearest first, -1 where there are no more.
+
+    Returns:
+        Positions in the task's database.
+    """
     predictions = np.full((len(task.queries), max(CUTOFFS)), -1, dtype=np.int64)
-    if len(kept) and len(asked):
-        search = _by_codes if binary else nearest
-        rows = search(
-            database.vectors[task.database[kept]],
-            queries.vectors[task.queries[asked]],
-            max(CUTOFFS),
-        )
-        predictions[asked, : rows.shape[1]] = np.where(rows < 0, -1, kept[rows])
+    for domain in task.domains:
+        found = search(domain.database, domain.queries, max(CUTOFFS))
+        if found.size and len(domain.database):
+            predictions[domain.queries, : found.shape[1]] = np.where(
+                found < 0, -1, domain.database[found]
+            )
     return predictions
 
 
@@ -133,12 +168,31 @@ def _report(manifest: Manifest, task: Task, predictions: Predictions) -> RecallR
         num_database=len(task.database),
         num_queries=len(task.queries),
         num_solvable=int(task.solvable.sum()),
-        positive_radius_m=manifest.info.positive_radius_m,
+        rule=str(manifest.info.rule),
         resampled=resampled,
         recall=recall,
         recall_all={mode: plain_recalls(found, CUTOFFS) for mode, found in hits.items()},
         delta=delta,
+        conditions=_by_condition(manifest, task, hits, groups),
     )
+
+
+def _by_condition(
+    manifest: Manifest, task: Task, hits: Mapping[str, np.ndarray], groups: np.ndarray
+) -> dict[str, ConditionReport]:
+    """Recalls of the queries of each condition, where there are several."""
+    names = manifest.column("condition")[task.queries]
+    known = sorted({str(name) for name in names if name is not None})
+    if len(known) < 2:
+        return {}
+    return {
+        name: condition_report(
+            {mode: found[names == name] for mode, found in hits.items()},
+            task.solvable[names == name],
+            groups[names == name],
+        )
+        for name in known
+    }
 
 
 def _write_per_query(path: Path, manifest: Manifest, task: Task, predictions: Predictions) -> None:

@@ -1,33 +1,59 @@
 """A recipe: how to read a known dataset and what its protocol expects.
 
-One TOML file per dataset in ``manifests/``. It names the layouts that the dataset comes in, the
-splits with their counts, the ground-truth rule, licence and citation.
+One TOML file per dataset and protocol in ``manifests/``: where its files lie, which split is which,
+the ground-truth rule, the counts that must be found, licence and citation. The same photographs
+under another rule or another choice of queries are another recipe with another name, because the
+field's results differ by ten points between protocols of one dataset.
 """
 
 import tomllib
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vprcap.errors import InvalidError, MissingError
-from vprcap.layouts.at import read_at
-from vprcap.layouts.gsv_cities import read_gsv_cities
-from vprcap.layouts.netvlad import read_netvlad
-from vprcap.manifest import Manifest, ManifestInfo, build_manifest
+from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.resources import shipped
+from vprcap.rule import PositiveRule
+
+COUNTED = ("database", "query", "solvable")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way in which a split lies on disk."""
+
+    kind: str
+    """A branch of `vprcap.layouts.kinds.read_layout`."""
+    requires: tuple[str, ...]
+    """Paths below the dataset's folder; the layout is there if all of them exist."""
+    fields: Mapping[str, Any]
+    """Keyword arguments of the layout's reader."""
+
+    def is_at(self, root: Path) -> bool:
+        """Say whether a dataset's folder has this layout."""
+        return all((root / path).exists() for path in self.requires)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a known wrong count means."""
+
+    found: Mapping[str, int]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """One named part of a dataset."""
 
-    counts: dict[str, int]
-    """Expected images by role (``database``, ``query``); empty where nobody verified them."""
-    at: str | None = None
-    """Folder of the ``@`` layout, relative to the root."""
-    mat: str | None = None
-    """NetVLAD ``.mat`` file, relative to the root."""
-    gsv_cities: bool = False
+    layouts: tuple[Layout, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Expected images by role (``database``, ``query``) and ``solvable`` queries; checked by us or
+    stated by the release, so another count is refused."""
+    unverified_counts: Mapping[str, int] = field(default_factory=dict)
+    """From memory of a paper: another count is only warned of."""
+    causes: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +63,15 @@ class Recipe:
     name: str
     title: str
     default_split: str
-    splits: dict[str, Split]
+    splits: Mapping[str, Split]
     licence: str
     citation: str
     obtain: str
-    positive_radius_m: float = 25.0
-    zone: str = ""
+    rule: PositiveRule
+    folder: str
+    """Folder of the dataset below the root; several protocols may share one."""
+    notes: tuple[str, ...] = ()
+    """What this protocol is and is not, a line each."""
 
     def split(self, name: str | None) -> str:
         """Return the split's name, or the default one; complain about an unknown one."""
@@ -53,56 +82,94 @@ class Recipe:
             )
         return name
 
+    def set_name(self, split: str) -> str:
+        """Return what results call a split, e.g. ``pitts30k-test``."""
+        return self.name if split in self.name.split("-") else f"{self.name}-{split}"
 
-def load_recipe(name: str) -> Recipe:
-    """Load the recipe of a dataset by name."""
-    folder = shipped("manifests")
-    names = sorted(path.stem for path in folder.glob("*.toml"))
-    if name not in names:
-        raise MissingError(f"no recipe for dataset {name!r}; there are: {', '.join(names)}")
-    raw: dict[str, Any] = tomllib.loads((folder / f"{name}.toml").read_text("utf-8"))
-    splits = {key: Split(**value) for key, value in raw.pop("splits").items()}
-    return Recipe(name=name, splits=splits, **raw)
+    def layout(self, split: str, root: Path) -> Layout:
+        """Return the first layout of a split that is there.
+
+        Raises:
+            MissingError: none is.
+        """
+        layouts = self.splits[split].layouts
+        for layout in layouts:
+            if layout.is_at(root):
+                return layout
+        wanted = ", or for ".join(" and ".join(layout.requires) for layout in layouts)
+        raise MissingError(
+            f"no {self.set_name(split)} found under {root}: looked for {wanted}; {self.obtain}"
+        )
 
 
-def scan_recipe(recipe: Recipe, split: str, root: Path, allow_partial: bool) -> Manifest:
-    """Read one split where it lies and hold it against the expected counts.
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, sorted."""
+    return sorted(path.stem for path in shipped("manifests").glob("*.toml"))
+
+
+def shipped_recipes() -> Iterator[Recipe]:
+    """Load every shipped recipe."""
+    return map(load_recipe, recipe_names())
+
+
+def load_recipe(dataset: str) -> Recipe:
+    """Load a shipped recipe by name, or one's own by the path of its TOML file.
 
     Raises:
-        MissingError: none of the recipe's layouts is there.
-        InvalidError: the counts differ and `allow_partial` is not set.
+        MissingError: there is none.
+        InvalidError: it is no recipe.
     """
-    columns = _read(recipe, recipe.splits[split], root)
-    name = f"{recipe.name}-{split}"
-    info = ManifestInfo(str(root.absolute()), name, recipe.positive_radius_m)
-    manifest = build_manifest(columns, info)
-    partial = _count_problem(manifest, recipe.splits[split].counts)
-    if partial and not allow_partial:
-        raise InvalidError(
-            f"{name} under {root} has {partial}; unpack the whole dataset, or say "
-            "--allow-partial and every result will be labelled"
-        )
-    info = ManifestInfo(info.image_root, name, recipe.positive_radius_m, partial)
-    return Manifest(manifest.rows, info)
+    path = Path(dataset)
+    if path.suffix != ".toml":
+        names = recipe_names()
+        if dataset not in names:
+            raise MissingError(
+                f"no recipe for dataset {dataset!r}; there are: {', '.join(names)}; or give the "
+                "path of a recipe of your own, NAME.toml"
+            )
+        path = shipped("manifests") / f"{dataset}.toml"
+    try:
+        return _parse(path.stem, tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise MissingError(f"no recipe {path}; see `vprcap datasets`") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise InvalidError(f"{path} is no recipe: {_reason(problem)}; correct it") from None
 
 
-def _read(recipe: Recipe, split: Split, root: Path) -> dict[str, Any]:
-    if split.mat and (root / split.mat).is_file():
-        return read_netvlad(root, split.mat, recipe.zone)
-    if split.at and (root / split.at).is_dir():
-        return read_at(root, split.at)
-    if split.gsv_cities and (root / "Images").is_dir():
-        return read_gsv_cities(root)
-    expected = [str(root / part) for part in (split.mat, split.at) if part]
-    expected += [str(root / "Images")] if split.gsv_cities else []
-    raise MissingError(f"no {recipe.name} found: neither {' nor '.join(expected)}; {recipe.obtain}")
+def _reason(problem: Exception) -> str:
+    return f"{first_line(problem)} is missing" if isinstance(problem, KeyError) else str(problem)
 
 
-def _count_problem(manifest: Manifest, expected: dict[str, int]) -> str | None:
-    found = {role: len(manifest.rows_of(role)) for role in expected}
-    wrong = [
-        f"{found[role]} of {count} {role} images"
-        for role, count in expected.items()
-        if found[role] != count
-    ]
-    return ", ".join(wrong) or None
+def _parse(name: str, raw: dict[str, Any]) -> Recipe:
+    splits = {key: _split(value) for key, value in raw.pop("splits").items()}
+    rule = PositiveRule(**raw.pop("positives"))
+    folder = _inside(raw.pop("folder", name))
+    notes = tuple(raw.pop("notes", ()))
+    recipe = Recipe(name=name, splits=splits, rule=rule, folder=folder, notes=notes, **raw)
+    recipe.split(None)
+    return recipe
+
+
+def _split(raw: dict[str, Any]) -> Split:
+    layouts = tuple(_layout(dict(each)) for each in raw.pop("layouts"))
+    causes = tuple(
+        Cause({key: value for key, value in each.items() if key != "text"}, each["text"])
+        for each in raw.pop("causes", ())
+    )
+    split = Split(layouts=layouts, causes=causes, **raw)
+    for counts in (split.counts, split.unverified_counts, *(cause.found for cause in causes)):
+        if unknown := counts.keys() - set(COUNTED):
+            raise ValueError(f"count of {unknown.pop()!r}; we count {', '.join(COUNTED)}")
+    return split
+
+
+def _layout(raw: dict[str, Any]) -> Layout:
+    requires = tuple(map(_inside, raw.pop("requires")))
+    return Layout(raw.pop("kind"), requires, raw)
+
+
+def _inside(path: str) -> str:
+    """A recipe reads below the dataset's folder and nowhere else."""
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"path {path!r} leaves the root")
+    return path

@@ -10,6 +10,19 @@ from jaxtyping import Bool, Int
 from vprcap.estimate import Estimate, Estimates, estimates_by_cutoff
 from vprcap.recall import CUTOFFS
 
+_OF_A_CONDITION = ("image", "fused")
+"""Modes that the table has a line of for each condition; the JSON has all."""
+
+
+@dataclass(frozen=True)
+class ConditionReport:
+    """Recalls of the queries of one condition, such as night."""
+
+    num_queries: int
+    num_solvable: int
+    recall: dict[str, Estimates]
+    """By mode, over solvable queries."""
+
 
 @dataclass(frozen=True)
 class RecallReport:
@@ -21,7 +34,8 @@ class RecallReport:
     num_queries: int
     num_solvable: int
     """Queries with at least one positive."""
-    positive_radius_m: float
+    rule: str
+    """What a positive is, in words."""
     resampled: str
     """What the bootstrap draws: ``sequences`` or ``queries``."""
     recall: dict[str, Estimates]
@@ -30,6 +44,8 @@ class RecallReport:
     """By mode, over all queries: one without positives is a miss."""
     delta: Estimates = field(default_factory=dict)
     """Fused minus image-only, paired by query, over solvable queries."""
+    conditions: dict[str, ConditionReport] = field(default_factory=dict)
+    """By condition of the query, where queries have several."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -39,7 +55,7 @@ class RecallReport:
         """Return the report as a table of percentages."""
         lines = [
             f"{self.name}: {self.num_database:,} database, {self.num_queries:,} queries "
-            f"({self.num_solvable:,} solvable), positives within {self.positive_radius_m:g} m",
+            f"({self.num_solvable:,} solvable), {self.rule}",
             _cells("", [f"R@{cutoff}" for cutoff in CUTOFFS]),
         ]
         lines += [_line(mode, estimates) for mode, estimates in self.recall.items()]
@@ -48,6 +64,11 @@ class RecallReport:
         if self.num_solvable < self.num_queries:
             lines.append("over all queries, those without positives being misses:")
             lines += [_plain_line(mode, values) for mode, values in self.recall_all.items()]
+        for name, own in self.conditions.items():
+            lines.append(f"{name}: {own.num_queries:,} queries ({own.num_solvable:,} solvable)")
+            lines += [
+                _line(mode, own.recall[mode]) for mode in _OF_A_CONDITION if mode in own.recall
+            ]
         lines.append(f"in brackets: 95 % intervals, bootstrap over {self.resampled}")
         if self.partial:
             lines.append(f"PARTIAL, not comparable: {self.partial}")
@@ -58,7 +79,14 @@ def report_from_json(stored: Mapping[str, Any]) -> RecallReport:
     """Read back what `RecallReport.to_json` gave."""
     recall = {mode: _read_estimates(each) for mode, each in stored["recall"].items()}
     delta = _read_estimates(stored["delta"])
-    return RecallReport(**{**stored, "recall": recall, "delta": delta})
+    conditions = {name: _read_condition(own) for name, own in stored["conditions"].items()}
+    read = {"recall": recall, "delta": delta, "conditions": conditions}
+    return RecallReport(**{**stored, **read})
+
+
+def _read_condition(stored: Mapping[str, Any]) -> ConditionReport:
+    recall = {mode: _read_estimates(each) for mode, each in stored["recall"].items()}
+    return ConditionReport(**{**stored, "recall": recall})
 
 
 def _read_estimates(stored: Mapping[str, Mapping[str, float]]) -> Estimates:
@@ -92,6 +120,16 @@ def build_estimates(
     if not {"fused", "image"} <= values.keys():
         return recalls, {}
     return recalls, estimates_by_cutoff(values["fused"] - values["image"], own)
+
+
+def condition_report(
+    hits: Mapping[str, Bool[np.ndarray, "queries cutoffs"]],
+    solvable: Bool[np.ndarray, " queries"],
+    groups: Int[np.ndarray, " queries"],
+) -> ConditionReport:
+    """Recalls of some of the queries."""
+    recall, _ = build_estimates(hits, solvable, groups)
+    return ConditionReport(len(solvable), int(solvable.sum()), recall)
 
 
 def plain_recalls(

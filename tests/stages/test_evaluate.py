@@ -164,7 +164,7 @@ def test_the_table_says_counts_intervals_and_that_it_is_partial() -> None:
         num_database=4,
         num_queries=3,
         num_solvable=2,
-        positive_radius_m=25.0,
+        rule="positives within 25 m",
         resampled="queries",
         recall={"image": estimates},
         recall_all={"image": dict.fromkeys(("1", "5", "10", "20"), 1 / 3)},

@@ -265,7 +265,10 @@ def test_gsv_cities_places_are_keyed_by_city_and_unlisted_images_left_out(
 
 
 def test_a_dataset_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"no gsv-cities found: .*Images; download it"):
+    with pytest.raises(
+        MissingError,
+        match=r"no gsv-cities-train found under .*: looked for Images and Dataframes; download it",
+    ):
         scan_dataset("gsv-cities", tmp_path, tmp_path / "m.parquet")
     with pytest.raises(MissingError, match="no recipe for dataset 'nordland'; there are: gsv"):
         scan_dataset("nordland", tmp_path, tmp_path / "m.parquet")

@@ -14,8 +14,8 @@ from vprcap.encoders import ImageEncoder, TextEncoder
 from vprcap.features import FeatureWriter, digest_rows, features_path
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage
 from vprcap.manifest import Manifest, image_path, read_manifest
-from vprcap.positives import same_place
 from vprcap.progress import Progress
+from vprcap.same_place import same_place
 from vprcap.words import words_path, write_words
 
 _IMAGE_BATCH = 16

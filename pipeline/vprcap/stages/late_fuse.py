@@ -13,8 +13,7 @@ from vprcap.descriptors import Descriptors, read_descriptors
 from vprcap.late_fusion import Pair, fit_late_fusion, retrieve
 from vprcap.manifest import read_manifest
 from vprcap.positives import build_task
-from vprcap.predictions import predict, write_evaluation
-from vprcap.recall import CUTOFFS
+from vprcap.predictions import by_domain, predict, write_evaluation
 from vprcap.training.places import places_of, positions_of, traversals_of
 
 
@@ -57,11 +56,12 @@ def late_fuse(
     )
     loaded, (image, text) = read_manifest(evaluated.manifest), _read(evaluated)
     task, own = build_task(loaded), _pair(image, text)
-    database, queries = own.take(task.database), own.take(task.queries)
-    predictions = {
-        "image": predict(image, image, task),
-        "fused": retrieve(fusion, database, queries, max(CUTOFFS)),
-    }
+
+    def search(database: np.ndarray, queries: np.ndarray, num_retrieved: int) -> np.ndarray:
+        searched, asked = own.take(task.database[database]), own.take(task.queries[queries])
+        return retrieve(fusion, searched, asked, num_retrieved)
+
+    predictions = {"image": predict(image, image, task), "fused": by_domain(task, search)}
     return write_evaluation(loaded, task, predictions, output)
 
 

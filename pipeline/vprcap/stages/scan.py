@@ -1,16 +1,22 @@
 """Scan: images on disk -> manifest. Nothing is moved, renamed or changed."""
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from vprcap.counts import count, differences, likely_cause
 from vprcap.errors import InvalidError, MissingError
 from vprcap.layouts.at import read_at
 from vprcap.layouts.folder import image_ids_below
+from vprcap.layouts.kinds import read_layout
 from vprcap.layouts.table import read_table
 from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
-from vprcap.recipe import load_recipe, scan_recipe
+from vprcap.recipe import Recipe, load_recipe
+
+logger = logging.getLogger(__name__)
 
 
 def scan(
@@ -73,8 +79,52 @@ def _exists(path: Path) -> bool:
 def scan_dataset(
     dataset: str, root: Path, output: Path, *, split: str | None = None, allow_partial: bool = False
 ) -> Path:
-    """Write the manifest of a split of a known dataset, after checking its counts."""
+    """Write the manifest of a split of a known dataset, after checking its counts.
+
+    Args:
+        dataset: a shipped recipe's name, or the path of one's own.
+        root: the dataset's folder.
+        output: manifest to write.
+        split: part of the dataset; default: its recipe's.
+        allow_partial: accept wrong counts, and label every later result with them.
+
+    Raises:
+        MissingError: none of the recipe's layouts is there.
+        InvalidError: the counts differ and `allow_partial` is not set.
+    """
     recipe = load_recipe(dataset)
-    manifest = scan_recipe(recipe, recipe.split(split), root, allow_partial)
+    split = recipe.split(split)
+    layout = recipe.layout(split, root)
+    columns = read_layout(layout.kind, root, layout.fields)
+    # Partial until its counts are known: only then may listed positives be absent.
+    info = ManifestInfo(
+        str(root.absolute()), recipe.set_name(split), recipe.rule, "counts not yet checked"
+    )
+    manifest = build_manifest(columns, info)
     _check_present(manifest, root)
-    return write_manifest(manifest, output)
+    partial = _check_counts(manifest, recipe, split, allow_partial)
+    return write_manifest(Manifest(manifest.rows, replace(info, partial=partial)), output)
+
+
+def _check_counts(
+    manifest: Manifest, recipe: Recipe, split: str, allow_partial: bool
+) -> str | None:
+    """Refuse counts that differ from verified ones, or say the difference; warn of others."""
+    expected = recipe.splits[split]
+    found = count(manifest, {**expected.unverified_counts, **expected.counts})
+    unlike = differences(found, expected.unverified_counts)
+    if unlike:
+        logger.warning(
+            "%s has %s, by a count that nobody verified; see `vprcap datasets show %s`",
+            manifest.info.name,
+            unlike,
+            recipe.name,
+        )
+    partial = differences(found, expected.counts)
+    if partial and not allow_partial:
+        raise InvalidError(
+            f"{manifest.info.name} under {manifest.info.image_root} has {partial}; likely cause: "
+            f"{likely_cause(recipe, split, found)}; correct it, or say --allow-partial and every "
+            "result will be labelled"
+        )
+    return partial

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.manifest import Manifest, zone_numbers
+from vprcap.manifest import Manifest, metres_of, zone_numbers
 
 Rows = Int[np.ndarray, " _"]
 
@@ -43,8 +43,7 @@ def traversals_of(manifest: Manifest, rows: Rows) -> Rows | None:
 
 def positions_of(manifest: Manifest, rows: Rows) -> Float[np.ndarray, "images 2"] | None:
     """Metres; None where unknown. Zones are moved apart: their coordinates coincide."""
-    metres = np.stack([manifest.column("easting"), manifest.column("northing")], axis=1)
-    positions: np.ndarray = metres[rows]
+    positions: np.ndarray = metres_of(manifest)[rows]
     if np.isnan(positions).any():
         return None
     numbers = np.array([number or "" for number in zone_numbers(manifest)])

@@ -58,13 +58,14 @@ def find_manifest(source: Source) -> Path:
 
 
 def _manifest_of_dataset(source: Source, dataset: str) -> Path:
-    split = load_recipe(dataset).split(source.split)
+    recipe = load_recipe(dataset)
+    split = recipe.split(source.split)
     if source.root is None:
         raise MissingError(f"where is {dataset}? Say --root FOLDER or set VPRCAP_DATA")
-    images = source.root / dataset
+    images = source.root / recipe.folder
     if not images.is_dir():
         raise MissingError(f"no folder {images}; unpack {dataset} there or give another --root")
-    manifest = captions_root_of(source, images) / f"{dataset}-{split}.parquet"
+    manifest = captions_root_of(source, images) / f"{recipe.set_name(split)}.parquet"
     if manifest.exists():
         if _of_folder(manifest, images).info.partial:
             logger.warning(

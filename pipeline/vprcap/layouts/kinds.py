@@ -1,0 +1,40 @@
+"""The layouts by name, as recipes call them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from vprcap.errors import InvalidError
+from vprcap.layouts.at import read_at
+from vprcap.layouts.gsv_cities import read_gsv_cities
+from vprcap.layouts.netvlad import read_netvlad
+
+
+def read_layout(kind: str, root: Path, fields: Mapping[str, Any]) -> dict[str, pa.Array]:
+    """Read a dataset where it lies into manifest columns; ids are relative to `root`.
+
+    Args:
+        kind: the layout's name in a recipe.
+        root: the dataset's folder.
+        fields: what the recipe says to this layout's reader.
+
+    Raises:
+        MissingError: a file of the layout is not there.
+        InvalidError: a file is not what the layout says, or the kind or a field is unknown.
+    """
+    try:
+        match kind:
+            case "at":
+                return read_at(root, **fields)
+            case "gsv-cities":
+                return read_gsv_cities(root, **fields)
+            case "netvlad":
+                return read_netvlad(root, **fields)
+    except TypeError as problem:
+        if "argument" not in str(problem):
+            raise
+        reason = str(problem).partition("() ")[2]
+        raise InvalidError(f"layout {kind!r} of the recipe: {reason}; correct the recipe") from None
+    raise InvalidError(f"layout {kind!r} of the recipe is unknown; see `vprcap datasets --help`")

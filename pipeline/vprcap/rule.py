@@ -1,0 +1,53 @@
+"""The rule of ground truth: when a database image shows the place of a query.
+
+It is data, not code: a recipe states it, a manifest carries it, a report prints it. The same images
+under another rule are another protocol, and recalls of two protocols cannot be compared.
+"""
+
+from dataclasses import dataclass
+
+from vprcap.errors import InvalidError
+
+KINDS = ("radius", "frames", "place", "listed")
+
+
+@dataclass(frozen=True, slots=True)
+class PositiveRule:
+    """What makes a positive."""
+
+    kind: str = "radius"
+    """``radius``: taken nearby; ``frames``: nearby on the traversal; ``place``: of the same
+    place_id; ``listed``: named in the manifest's column ``positives``."""
+    radius_m: float = 25.0
+    """Metres, inclusive; of rule ``radius``."""
+    heading_deg: float | None = None
+    """Largest turn between the two headings, inclusive; of rule ``radius``; None is any."""
+    frames: int = 0
+    """Largest difference of the two frame numbers; of rule ``frames``."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that says nothing."""
+        if self.kind not in KINDS:
+            raise InvalidError(
+                f"rule of positives {self.kind!r} is unknown; choose {', '.join(KINDS)}"
+            )
+        if not self.radius_m > 0:
+            raise InvalidError(f"positive radius of {self.radius_m} m; it must be above 0")
+        if self.heading_deg is not None and not 0 <= self.heading_deg <= 180:
+            raise InvalidError(f"heading limit {self.heading_deg} is not within 0 to 180 degrees")
+        if self.frames < 0:
+            raise InvalidError(f"frame tolerance {self.frames} is below 0")
+
+    def __str__(self) -> str:
+        """Say the rule as a report prints it."""
+        match self.kind:
+            case "radius" if self.heading_deg is None:
+                return f"positives within {self.radius_m:g} m"
+            case "radius":
+                return f"positives within {self.radius_m:g} m and {self.heading_deg:g} degrees"
+            case "frames":
+                return f"positives within {self.frames} frames" if self.frames else "same frame"
+            case "place":
+                return "positives of the same place"
+            case _:
+                return "positives as listed"
