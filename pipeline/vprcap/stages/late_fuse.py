@@ -14,7 +14,7 @@ from vprcap.late_fusion import Pair, fit_late_fusion, retrieve
 from vprcap.manifest import read_manifest
 from vprcap.positives import build_task
 from vprcap.predictions import by_domain, predict, write_evaluation
-from vprcap.training.places import places_of, positions_of, traversals_of
+from vprcap.training.places import places_of, positions_of, rows_in_places, traversals_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def late_fuse(
     """
     train_set = read_manifest(training.manifest)
     pairs = _pair(*_read(training))
-    kept = np.flatnonzero(pairs.has_image)
+    kept = rows_in_places(train_set, np.flatnonzero(pairs.has_image))
     fusion = fit_late_fusion(
         kind,
         pairs.take(kept),

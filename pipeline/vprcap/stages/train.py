@@ -25,7 +25,7 @@ from vprcap.training.adapted import AdaptedEncoders
 from vprcap.training.checkpoint import refuse_other
 from vprcap.training.data import TrainingImages
 from vprcap.training.photographs import Photographs, open_pool, readable_rows
-from vprcap.training.places import places_of, positions_of, traversals_of
+from vprcap.training.places import places_of, positions_of, rows_in_places, traversals_of
 from vprcap.training.tracking import JsonlTracker
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,7 @@ def _training_set(
             f"{manifest.info.name} has {manifest.rows.num_rows} images, the features {count} and "
             f"{len(text)}; extract them from this manifest"
         )
-    kept = np.flatnonzero(images.present)
+    kept = rows_in_places(manifest, np.flatnonzero(images.present))
     rows = slice(None) if len(kept) == count else kept  # the arrays stay mapped, however large
     return TrainingSet(
         image_tokens=images.tokens[rows],
@@ -212,7 +212,7 @@ def _photographs(
     pool: DecodePool,
 ) -> Photographs:
     paths = [image_path(manifest.info.image_root, name) for name in manifest.image_ids]
-    kept = readable_rows(paths, pool)
+    kept = rows_in_places(manifest, readable_rows(paths, pool))
     return Photographs(
         paths=[paths[row] for row in kept],
         captions=[captions[row] for row in kept],
