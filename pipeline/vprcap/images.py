@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vprcap.errors import first_line
 
+EMPTY = "the file is empty; fetch it again"
 MAX_MEGAPIXELS = 50.0
 MAX_BYTES = 2**30
 MAX_ASPECT = 100
@@ -87,7 +88,7 @@ def _read(path: Path) -> bytes:
     except OSError as problem:
         raise _BadImageError("decode_error", f"cannot be read: {problem.strerror}") from None
     if not data:
-        raise _BadImageError("decode_error", "the file is empty; fetch it again")
+        raise _BadImageError("decode_error", EMPTY)
     return data
 
 

@@ -65,7 +65,7 @@ def build_task(manifest: Manifest, without: Collection[str] = ()) -> Task:
     for rows, role in ((database, "database"), (queries, "query")):
         if not len(rows):
             raise InvalidError(f"{manifest.info.name} has no {role} images; set their role")
-    domains = list(_domains(manifest, database, queries))
+    domains = list(domains_of(manifest, database, queries))
     positives = [np.empty(0, dtype=np.int64)] * len(queries)
     for domain in domains:
         if not len(domain.database):
@@ -76,7 +76,10 @@ def build_task(manifest: Manifest, without: Collection[str] = ()) -> Task:
     return Task(database, queries, positives, domains)
 
 
-def _domains(manifest: Manifest, database: np.ndarray, queries: np.ndarray) -> Iterator[Domain]:
+def domains_of(
+    manifest: Manifest, database: Int[np.ndarray, " database"], queries: Int[np.ndarray, " queries"]
+) -> Iterator[Domain]:
+    """Part database and queries, given as manifest rows, into search domains."""
     names = manifest.rows["domain"].to_pylist()
     own, asked = ([names[row] for row in rows] for rows in (database, queries))
     if len(set(asked) | set(own)) == 1:
