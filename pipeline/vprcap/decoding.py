@@ -51,9 +51,7 @@ class DecodePool:
         """
         return self.show(((path, None) for path in paths), ahead, at_once=at_once)
 
-    def show(
-        self, jobs: Iterable[Job], ahead: int, *, at_once: int = 1
-    ) -> Iterator[DecodedImage]:
+    def show(self, jobs: Iterable[Job], ahead: int, *, at_once: int = 1) -> Iterator[DecodedImage]:
         """Yield the view of each job in order, keeping up to `ahead` of them in work."""
         waiting: deque[tuple[Batch, Future[list[DecodedImage]]]] = deque()
         remaining = iter(jobs)

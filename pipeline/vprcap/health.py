@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError, first_line
 from vprcap.files import replacing
 from vprcap.images import EMPTY
-from vprcap.manifest import Manifest
+from vprcap.manifest import read_manifest
 
 HEALTH_SCHEMA = pa.schema(
     [
@@ -25,10 +25,10 @@ HEALTH_SCHEMA = pa.schema(
         ("sha256", pa.string()),  # of the file's bytes; null where they cannot be read
         ("width", pa.int32()),  # upright pixels
         ("height", pa.int32()),
-        ("thumbnail", pa.binary()),  # 16 x 16 grey levels; null where the image does not decode
+        ("thumbnail", pa.binary(256)),  # 16 x 16 grey levels; null where it does not decode
         ("duplicate_of", pa.string()),  # the first image with the same bytes
         ("twin_of", pa.string()),  # of a database image: the query that it repeats
-        ("displaced_of", pa.string()),  # ... which is said to be from elsewhere
+        ("displaced_of", pa.string()),  # ... where it is said to be from elsewhere
         ("similarity", pa.float32()),  # to that query, -1 to 1
     ]
 )
@@ -48,34 +48,35 @@ def write_health(rows: pa.Table, manifest: Path) -> Path:
     return path
 
 
-def read_health(path: Path) -> pa.Table:
-    """Read health rows.
+def read_health(manifest: Path) -> pa.Table:
+    """Read the health of a manifest's images.
 
     Raises:
         MissingError: nobody checked.
         InvalidError: it is damaged or something else.
     """
+    path = health_path(manifest)
     if not path.is_file():
-        manifest = path.name.removesuffix(".health.parquet")
-        raise MissingError(
-            f"no {path}; check the images first: "
-            f"`vprcap scan {path.with_name(f'{manifest}.parquet')} --check`"
-        )
+        raise MissingError(f"no {path}; check the images first: `vprcap scan {manifest} --check`")
     try:
         return pq.read_table(path).select(HEALTH_SCHEMA.names).cast(HEALTH_SCHEMA)
     except (pa.ArrowException, KeyError, OSError) as problem:
         raise InvalidError(f"{path} is damaged ({first_line(problem)}); check again") from None
 
 
-def twins_of(manifest: Manifest, path: Path) -> list[str]:
-    """Return the database images that repeat a query from the same spot, in manifest order.
+def twins_of(manifest: Path) -> list[str]:
+    """Return the database images that are a twin of a query, in manifest order.
 
     Raises:
-        StaleArtefactError: other images were checked.
+        MissingError: nobody checked.
+        StaleArtefactError: other images were checked, or images that had other roles.
     """
-    rows = read_health(path)
-    if rows["image_id"].to_pylist() != manifest.image_ids:
-        raise StaleArtefactError(f"{path} is of other images than the manifest; check again")
+    rows, listed = read_health(manifest), read_manifest(manifest).rows
+    if any(rows[name] != listed[name] for name in ("image_id", "role")):
+        raise StaleArtefactError(
+            f"{health_path(manifest)} is of other images or roles than {manifest}; check again: "
+            f"`vprcap scan {manifest} --check`"
+        )
     ids: list[str] = rows.filter(pc.is_valid(rows["twin_of"]))["image_id"].to_pylist()
     return ids
 
@@ -98,7 +99,9 @@ def _chosen(rows: pa.Table, kind: str) -> pa.ChunkedArray:
     failed = pc.not_equal(rows["status"], "ok")
     missing = pc.equal(rows["status"], "missing")
     empty = pc.fill_null(pc.equal(rows["error"], EMPTY), False)
-    truncated = pc.fill_null(pc.match_substring(rows["error"], "truncated", ignore_case=True), False)
+    truncated = pc.fill_null(
+        pc.match_substring(rows["error"], "truncated", ignore_case=True), False
+    )
     match kind:
         case "missing":
             return missing

@@ -81,7 +81,8 @@ def decode_image(path: Path, framing: Framing | None, max_megapixels: float) -> 
 def _read(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise _BadImageError("missing", "no such file; restore it")
+            what = "a folder, not a file" if path.is_dir() else "no such file"
+            raise _BadImageError("missing", f"{what}; restore it")
         if path.stat().st_size > MAX_BYTES:
             raise _BadImageError("too_large", "more than 1 GiB on disk; make it smaller")
         data = path.read_bytes()

@@ -12,8 +12,8 @@ the size, 0.92 at 640 x 480, 0.91 where 30 % more brightness burns the sky out, 
 is cut off each edge. 2 % cut off, or a shift by 5 % of the width, are not recognised for sure.
 
 A near-identical picture counts as a twin where it was taken by the same drive, within
-`SAME_SPOT_M`, or somewhere unknown. The same picture said to be from elsewhere is no evidence of a
-copied drive but of a wrong position; it is reported as displaced, and never left out.
+`SAME_SPOT_M`, or somewhere unknown; the same bytes are a twin wherever. A copy that is said to be
+from elsewhere is reported as displaced: one of the two positions is wrong.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,8 @@ LEAST_DETAIL = 2.0
 """Grey levels between neighbouring pixels. Pictures of fog or darkness have about 1, from rounding
 and noise; the plainest London photograph has 13."""
 SAME_SPOT_M = 25.0
-"""Receivers err, and a drive that was uploaded twice was positioned twice."""
+"""A drive that was uploaded twice was positioned twice, each time with an error of some metres; and
+within 25 m, the field's radius, a copy is a positive, which is what inflates recall."""
 _CANDIDATES = 4
 """Nearest queries of a database image that are considered."""
 _BLOCK = 16_384
@@ -75,6 +76,12 @@ class Copy:
     """1.0 where the bytes are equal."""
     displaced: bool
     """The two are said to be from different places."""
+    same_bytes: bool
+
+    @property
+    def twin(self) -> bool:
+        """Whether it is certain enough to be left out of a database."""
+        return self.same_bytes or not self.displaced
 
 
 def find_copies(database: Photographs, queries: Photographs) -> dict[int, Copy]:
@@ -84,7 +91,9 @@ def find_copies(database: Photographs, queries: Photographs) -> dict[int, Copy]:
     """
     found: dict[int, Copy] = {}
     for own, query, similarity in chain(_same_bytes(database, queries), _alike(database, queries)):
-        copy = Copy(query, similarity, _displaced(database, own, queries, query))
+        displaced = _displaced(database, own, queries, query)
+        same_bytes = database.sha256[own] == queries.sha256[query]
+        copy = Copy(query, similarity, displaced, same_bytes)
         if own not in found or _strength(copy) > _strength(found[own]):
             found[own] = copy
     return found
@@ -94,8 +103,8 @@ Pair = tuple[int, int, float]
 """Row of a database image, row of a query, similarity."""
 
 
-def _strength(copy: Copy) -> tuple[bool, float]:
-    return not copy.displaced, copy.similarity
+def _strength(copy: Copy) -> tuple[bool, bool, float]:
+    return not copy.displaced, copy.same_bytes, copy.similarity
 
 
 def _same_bytes(database: Photographs, queries: Photographs) -> Iterator[Pair]:

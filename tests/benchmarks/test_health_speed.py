@@ -45,8 +45,11 @@ def manifest(london: Path, tmp_path: Path) -> Path:
     with table.open("w") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "role", "easting", "northing"])
-        for own in (london / "msls_london/manifest.csv", london / "msls_london_train/train_cells.csv"):
-            for row in csv.DictReader(own.open()):
+        for own in (
+            london / "msls_london/manifest.csv",
+            london / "msls_london_train/train_cells.csv",
+        ):
+            for row in csv.DictReader(own.read_text().splitlines()):
                 role = "query" if row["path"].startswith("query") else "database"
                 name = f"{own.parent.name}/{row['path']}"
                 writer.writerow([name, role, row["easting"], row["northing"]])

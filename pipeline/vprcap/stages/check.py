@@ -1,13 +1,15 @@
 """Check: a manifest -> the health of its images. Every file is read once, in parallel."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import UInt8
 
-from vprcap.decoding import DecodePool, default_workers
+from vprcap.decoding import DecodePool
 from vprcap.errors import InvalidError
 from vprcap.health import write_health
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage, Framing
@@ -17,7 +19,7 @@ from vprcap.progress import Progress
 from vprcap.twins import SIDE, Photographs, find_copies
 
 _AT_ONCE = 32
-"""Images that a worker gets in one go: a thumbnail is decoded about as fast as it is handed over."""
+"""Images that a worker gets in one go: handing one over takes about as long as decoding it."""
 _ROWS = 4096
 """Images whose findings are held as Python objects; the rest are in Arrow's memory."""
 
@@ -35,13 +37,13 @@ def check(
 
     Args:
         manifest: images, and which are database and queries.
-        decode_workers: processes; default: up to 4.
+        decode_workers: processes; default: one for each CPU that this process may use.
         max_megapixels: larger images are not decoded.
     """
     if decode_workers is not None and decode_workers < 1:
         raise InvalidError(f"--decode-workers {decode_workers} is too small; use at least 1")
     loaded = read_manifest(manifest)
-    num_workers = decode_workers or default_workers()
+    num_workers = decode_workers or len(os.sched_getaffinity(0))
     rows = pa.Table.from_batches(_inspected(loaded, num_workers, max_megapixels))
     rows = rows.add_column(0, "image_id", loaded.rows["image_id"])
     rows = rows.add_column(1, "role", loaded.rows["role"])
@@ -89,7 +91,7 @@ _INSPECTED = pa.schema(
         ("sha256", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
-        ("thumbnail", pa.binary()),
+        ("thumbnail", pa.binary(SIDE**2)),
     ]
 )
 
@@ -114,12 +116,13 @@ def _with_copies(rows: pa.Table, manifest: Manifest) -> pa.Table:
     }
     ids = manifest.rows["image_id"]
 
+    hashes = pc.if_else(pc.is_valid(rows["thumbnail"]), rows["sha256"], None)
+    thumbnails = _pixels(rows["thumbnail"])
+
     def photographs(own: np.ndarray) -> Photographs:
-        taken = rows.take(own)
-        thumbnails = b"".join(each or bytes(SIDE**2) for each in taken["thumbnail"].to_pylist())
         return Photographs(
-            sha256=taken["sha256"].to_pylist(),
-            thumbnails=np.frombuffer(thumbnails, np.uint8).reshape(-1, SIDE**2),
+            sha256=hashes.take(own).to_pylist(),  # two equal error pages are no photograph
+            thumbnails=thumbnails[own],
             metres=metres[own],
             zones=[zones[row] for row in own],
             sequences=sequences[own].tolist(),
@@ -129,11 +132,20 @@ def _with_copies(rows: pa.Table, manifest: Manifest) -> pa.Table:
     for domain in domains_of(manifest, database, queries):
         own, asked = database[domain.database], queries[domain.queries]
         for row, copy in find_copies(photographs(own), photographs(asked)).items():
-            kind = "displaced_of" if copy.displaced else "twin_of"
-            found[kind][own[row]] = ids[int(asked[copy.query])].as_py()
+            query = ids[int(asked[copy.query])].as_py()
+            for name, applies in (("twin_of", copy.twin), ("displaced_of", copy.displaced)):
+                found[name][own[row]] = query if applies else None
             found["similarity"][own[row]] = copy.similarity
     for name, values in found.items():
         rows = rows.append_column(
             name, pa.array(values, pa.float32() if name == "similarity" else pa.string())
         )
     return rows
+
+
+def _pixels(thumbnails: pa.ChunkedArray) -> UInt8[np.ndarray, "images pixels"]:
+    """Thumbnails as rows, black where there is none, without an object for each."""
+    own = thumbnails.combine_chunks()
+    values = np.frombuffer(own.buffers()[1], np.uint8).reshape(-1, SIDE**2)[own.offset :]
+    known = pc.is_valid(own).to_numpy(zero_copy_only=False)
+    return np.where(known[:, None], values[: len(own)], 0).astype(np.uint8, copy=False)
