@@ -39,7 +39,7 @@ MANIFEST_SCHEMA = pa.schema(
 ROLES = ("database", "query")
 # A NUL, or a part that is empty, "." or "..": two spellings of one image would be two images.
 _NOT_A_PLAIN_PATH = r"\x00|(^|/)\.{0,2}(/|$)"
-_BANDS = "CDEFGHJKLMNPQRSTUVWXcdefghjklmnpqrstuvwx"
+LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWXcdefghjklmnpqrstuvwx"
 _METADATA_KEY = b"vprcap.manifest"
 
 
@@ -117,11 +117,10 @@ def check_rows(rows: pa.Table) -> None:
 def _check_ids(ids: pa.ChunkedArray) -> None:
     if ids.null_count:
         raise InvalidError(f"{ids.null_count} rows have no path; fill them in or drop them")
-    values = ids.to_numpy()
-    repeated = np.flatnonzero(values[1:] == values[:-1])
+    repeated = pc.filter(ids[1:], pc.equal(ids[1:], ids[:-1]))
     if len(repeated):
         raise InvalidError(
-            f"{len(repeated)} image ids occur twice, first {values[repeated[0]]!r}; "
+            f"{len(repeated)} image ids occur twice, first {repeated[0].as_py()!r}; "
             "keep one row for each image"
         )
     check_plain(ids)
@@ -184,7 +183,7 @@ def zone_numbers(manifest: Manifest) -> list[str | None]:
     The letter is the latitude band: metres run on across bands, not across zone numbers.
     """
     zones = manifest.column("zone")
-    return [None if zone is None else str(zone).rstrip(_BANDS) for zone in zones]
+    return [None if zone is None else str(zone).rstrip(LATITUDE_BANDS) for zone in zones]
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from vprcap.counts import count, differences, likely_cause
 from vprcap.errors import InvalidError, MissingError
-from vprcap.layouts.at import read_at
-from vprcap.layouts.folder import images_below
+from vprcap.layouts.at import columns_of
+from vprcap.layouts.folder import concatenated, walk
 from vprcap.layouts.kinds import read_layout
 from vprcap.layouts.table import read_table
 from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
@@ -19,8 +19,6 @@ from vprcap.recipe import Recipe, load_recipe
 from vprcap.rule import WITHIN_25_M, PositiveRule
 
 logger = logging.getLogger(__name__)
-
-_AT_NAME = r"(?s)(^|/)@[^/]*$"
 
 
 def scan(
@@ -60,18 +58,20 @@ def scan(
 
 
 def _read_folder(images: Path) -> dict[str, pa.Array]:
-    image_ids = images_below(images)
-    if len(image_ids) and pc.all(pc.match_substring_regex(image_ids, _AT_NAME)).as_py():
-        return read_at(images)
-    return {"image_id": image_ids}
+    folders = [folder for folder in walk(images) if len(folder.names)]
+    if folders and all(pc.all(pc.starts_with(folder.names, "@")).as_py() for folder in folders):
+        return columns_of(folders)
+    return {"image_id": concatenated(folder.image_ids for folder in folders)}
 
 
 def _check_present(manifest: Manifest, images: Path) -> None:
     """A list of images that are not there is a wrong folder, not a set of failures."""
-    if not any(_exists(image_path(images, image_id)) for image_id in manifest.image_ids):
+    image_ids = map(str, manifest.rows["image_id"])  # one at a time: mostly the first exists
+    if not any(_exists(image_path(images, image_id)) for image_id in image_ids):
         raise MissingError(
             f"none of the {manifest.rows.num_rows} images of {manifest.info.name} is below "
-            f"{images}, first {manifest.image_ids[0]!r}; paths must be relative to that folder"
+            f"{images}, first {manifest.rows['image_id'][0].as_py()!r}; paths must be relative to "
+            "that folder"
         )
 
 
