@@ -119,11 +119,13 @@ def check_rows(rows: pa.Table) -> None:
 
 def _check_ids(ids: pa.ChunkedArray) -> None:
     if ids.null_count:
-        raise InvalidError(f"{ids.null_count} rows have no path; fill them in or drop them")
+        raise InvalidError(
+            f"at least {ids.null_count} rows have no path; fill them in or drop them"
+        )
     repeated = pc.filter(ids[1:], pc.equal(ids[1:], ids[:-1]))
     if len(repeated):
         raise InvalidError(
-            f"{len(repeated)} image ids occur twice, first {repeated[0].as_py()!r}; "
+            f"at least {len(repeated)} image ids occur twice, first {repeated[0].as_py()!r}; "
             "keep one row for each image"
         )
     check_plain(ids)

@@ -40,18 +40,20 @@ def scan_command(
 
     Example: vprcap scan london/ --table london/manifest.csv --output london.parquet
     """
-    from vprcap.manifest import read_manifest
+    from collections import Counter
+
+    from vprcap.manifest import iter_column, read_manifest_info
     from vprcap.rule import parse_rule
     from vprcap.workflows.prepare import Source, scan_source
 
     pairs = dict(_renaming(text) for text in column or [])
     source = Source(images, dataset, root, split, captions_root, allow_partial)
     written = scan_source(source, output, table=table, columns=pairs, rule=parse_rule(positives))
-    manifest = read_manifest(written)
-    database, queries = len(manifest.rows_of("database")), len(manifest.rows_of("query"))
+    info, num_images = read_manifest_info(written)
+    roles = Counter(role for part in iter_column(written, "role") for role in part.to_pylist())
     typer.echo(
-        f"{written}: {manifest.rows.num_rows:,} images ({database:,} database, {queries:,} "
-        f"queries), {manifest.info.rule}"
+        f"{written}: {num_images:,} images ({roles['database']:,} database, {roles['query']:,} "
+        f"queries), {info.rule}"
     )
 
 

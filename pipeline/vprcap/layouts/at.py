@@ -68,10 +68,11 @@ def columns_of(folders: Sequence[Folder]) -> dict[str, pa.Array]:
 def _by_folder(
     root: Path, database: str | None, queries: str | Mapping[str, str] | None
 ) -> dict[str, pa.Array]:
-    asked: Mapping[str | None, str] = (
-        {None: queries} if isinstance(queries, str) else {**(queries or {})}
-    )
-    parts = [(folder, "query", condition) for condition, folder in asked.items()]
+    parts: list[tuple[str, str, str | None]] = []
+    if isinstance(queries, str):
+        parts.append((queries, "query", None))
+    elif queries is not None:
+        parts += [(folder, "query", condition) for condition, folder in queries.items()]
     if database is not None:
         parts.append((database, "database", None))
     tables = []

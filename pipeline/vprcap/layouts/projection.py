@@ -72,4 +72,5 @@ def _square_degrees(lats: Degrees, lons: Degrees) -> np.ndarray:
     squares = np.floor(lats) * 360 + np.floor(lons)
     rounded = 2 * (np.floor(lats + 80) - np.floor(lats) - 80)
     rounded += np.floor(lons + 180) - np.floor(lons) - 180
-    return (4 * squares + rounded).astype(np.int64)
+    numbers: np.ndarray = (4 * squares + rounded).astype(np.int64)
+    return numbers

@@ -60,11 +60,11 @@ def _present(
     batches: Iterable[dict[str, pa.Array]], info: ManifestInfo
 ) -> Iterator[dict[str, pa.Array]]:
     """Pass rows on until the end, where at least one image must have been there."""
-    num_rows, first, found = 0, None, False
+    num_rows, first, found = 0, "", False
     for columns in batches:
         ids = columns["image_id"]
         if num_rows == 0 and len(ids):
-            first = ids[0].as_py()
+            first = str(ids[0])
         num_rows += len(ids)
         found = found or _any_present(ids, info)
         yield columns
