@@ -1,7 +1,7 @@
 """Scan: images on disk -> manifest. Nothing is moved, renamed or changed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from vprcap.counts import count, differences, likely_cause
 from vprcap.errors import InvalidError, MissingError
-from vprcap.layouts.at import read_at
-from vprcap.layouts.folder import images_below
+from vprcap.external_sort import write_sorted
+from vprcap.layouts.at import columns_of
+from vprcap.layouts.folder import concatenated, walk
 from vprcap.layouts.kinds import read_layout
 from vprcap.layouts.table import read_table
 from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
@@ -19,8 +20,6 @@ from vprcap.recipe import Recipe, load_recipe
 from vprcap.rule import WITHIN_25_M, PositiveRule
 
 logger = logging.getLogger(__name__)
-
-_AT_NAME = r"(?s)(^|/)@[^/]*$"
 
 
 def scan(
@@ -48,37 +47,63 @@ def scan(
     """
     if not images.is_dir():
         raise MissingError(f"no folder {images}; give the folder that holds the images")
+    info = ManifestInfo(str(images.absolute()), output.stem, rule)
     if table is not None:
-        found = read_table(table, columns or {})
-    elif columns:
+        return write_sorted(_present(read_table(table, columns or {}), info), info, output)
+    if columns:
         raise InvalidError("--column renames columns of a table; give --table as well")
-    else:
-        found = _read_folder(images)
-    manifest = build_manifest(found, ManifestInfo(str(images.absolute()), output.stem, rule))
-    _check_present(manifest, images)
+    manifest = build_manifest(_read_folder(images), info)
     return write_manifest(manifest, output)
 
 
+def _present(
+    batches: Iterable[dict[str, pa.Array]], info: ManifestInfo
+) -> Iterator[dict[str, pa.Array]]:
+    """Pass rows on until the end, where at least one image must have been there."""
+    num_rows, first, found = 0, "", False
+    for columns in batches:
+        ids = columns["image_id"]
+        if num_rows == 0 and len(ids):
+            first = str(ids[0])
+        num_rows += len(ids)
+        found = found or _any_present(ids, info)
+        yield columns
+    if num_rows and not found:
+        raise _absent(info, num_rows, first)
+
+
 def _read_folder(images: Path) -> dict[str, pa.Array]:
-    image_ids = images_below(images)
-    if len(image_ids) and pc.all(pc.match_substring_regex(image_ids, _AT_NAME)).as_py():
-        return read_at(images)
-    return {"image_id": image_ids}
+    folders = [folder for folder in walk(images) if len(folder.names)]
+    if folders and all(pc.all(pc.starts_with(folder.names, "@")).as_py() for folder in folders):
+        return columns_of(folders)
+    return {"image_id": concatenated(folder.image_ids for folder in folders)}
 
 
-def _check_present(manifest: Manifest, images: Path) -> None:
+def _check_present(manifest: Manifest) -> None:
     """A list of images that are not there is a wrong folder, not a set of failures."""
-    if not any(_exists(image_path(images, image_id)) for image_id in manifest.image_ids):
-        raise MissingError(
-            f"none of the {manifest.rows.num_rows} images of {manifest.info.name} is below "
-            f"{images}, first {manifest.image_ids[0]!r}; paths must be relative to that folder"
-        )
+    ids = manifest.rows["image_id"]
+    if not _any_present(ids, manifest.info):
+        raise _absent(manifest.info, len(ids), ids[0].as_py())
+
+
+def _any_present(image_ids: Iterable[pa.StringScalar], info: ManifestInfo) -> bool:
+    # One at a time: mostly the first exists. A row without a path is refused later.
+    return any(
+        each.is_valid and _exists(image_path(info.image_root, each.as_py())) for each in image_ids
+    )
+
+
+def _absent(info: ManifestInfo, num_rows: int, first: str) -> MissingError:
+    return MissingError(
+        f"none of the {num_rows} images of {info.name} is below {info.image_root}, first "
+        f"{first!r}; paths must be relative to that folder"
+    )
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name too long for any file
+    except (OSError, ValueError):  # a name too long for any file, or one with a NUL
         return False
 
 
@@ -107,7 +132,7 @@ def scan_dataset(
         str(root.absolute()), recipe.set_name(split), recipe.rule, "counts not yet checked"
     )
     manifest = build_manifest(columns, info)
-    _check_present(manifest, root)
+    _check_present(manifest)
     partial = _check_counts(manifest, recipe, split, allow_partial)
     return write_manifest(Manifest(manifest.rows, replace(info, partial=partial)), output)
 
