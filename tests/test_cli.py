@@ -143,8 +143,9 @@ def test_a_mistake_is_one_line_and_exit_code_one(
 
 def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.captioners import MAX_NEW_TOKENS
-    from vprcap.cli.captioning import caption_command, shard_command
+    from vprcap.cli.captioning import caption_command
     from vprcap.cli.evaluation import eval_command
+    from vprcap.cli.scanning import shard_command
     from vprcap.cli.training import train_command
     from vprcap.images import MAX_MEGAPIXELS
     from vprcap.plan import SHARD_SIZE

@@ -51,3 +51,30 @@ class PositiveRule:
                 return "positives of the same place"
             case _:
                 return "positives as listed"
+
+
+WITHIN_25_M = PositiveRule()
+"""What the field takes where nothing else is said."""
+
+
+def parse_rule(text: str) -> PositiveRule:
+    """Read a rule as a command line states it: ``radius=25,heading=40``, ``frames=2`` or ``place``.
+
+    Raises:
+        InvalidError: it cannot be understood.
+    """
+    named = {"radius": "radius_m", "heading": "heading_deg", "frames": "frames"}
+    parts = [part.partition("=") for part in text.split(",")]
+    try:
+        if text in ("place", "listed"):
+            return PositiveRule(text)
+        values = {named[name.strip()]: float(value) for name, _, value in parts}
+        if "frames" in values:
+            (frames,) = values.values()
+            return PositiveRule("frames", frames=int(frames))
+        return PositiveRule(**values)  # type: ignore[arg-type]
+    except (KeyError, ValueError):
+        raise InvalidError(
+            f"rule {text!r} is not understood; say e.g. radius=25 or radius=25,heading=40, "
+            "frames=2, place, or listed"
+        ) from None

@@ -1,4 +1,4 @@
-"""Commands from images to captions: scan, shard, caption."""
+"""The command that captions."""
 
 import json
 from pathlib import Path
@@ -7,53 +7,6 @@ from typing import Annotated
 import typer
 
 from vprcap.cli.options import CaptionsRoot, Dataset, Images, Json, Partial, Root, Split
-
-
-def scan_command(
-    images: Annotated[Path, typer.Argument(help="Folder of images; they stay where they are.")],
-    output: Annotated[Path, typer.Option(help="Manifest to write (Parquet).")],
-    table: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet with path, role and position or place_id.")
-    ] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="OURS=THEIRS where the table names a column otherwise.")
-    ] = None,
-) -> None:
-    """List images, where they were taken and what they are for.
-
-    Example: vprcap scan london/ --table london/manifest.csv --output london.parquet
-    """
-    from vprcap.manifest import read_manifest
-    from vprcap.stages.scan import scan
-
-    pairs = dict(_renaming(text) for text in column or [])
-    manifest = read_manifest(scan(images, output, table=table, columns=pairs))
-    database, queries = len(manifest.rows_of("database")), len(manifest.rows_of("query"))
-    typer.echo(
-        f"{output}: {manifest.rows.num_rows:,} images ({database:,} database, {queries:,} queries)"
-    )
-
-
-def _renaming(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not (ours and equals and theirs):
-        raise typer.BadParameter(f"{text!r} is not OURS=THEIRS, e.g. place_id=cell")
-    return ours, theirs
-
-
-def shard_command(
-    manifest: Annotated[Path, typer.Argument(help="Manifest to cut into shards.")],
-    shard_size: Annotated[int, typer.Option(help="Images in a shard.")] = 4096,
-) -> None:
-    """Freeze which images a run covers and how they are cut into shards.
-
-    Example: vprcap shard london.parquet
-    """
-    from vprcap.plan import read_plan
-    from vprcap.stages.shard import shard
-
-    plan = read_plan(shard(manifest, shard_size=shard_size))
-    typer.echo(f"{plan.path}: {plan.info.num_images:,} images in {len(plan.shards):,} shards")
 
 
 def caption_command(

@@ -15,6 +15,7 @@ from vprcap.layouts.kinds import read_layout
 from vprcap.layouts.table import read_table
 from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
 from vprcap.recipe import Recipe, load_recipe
+from vprcap.rule import WITHIN_25_M, PositiveRule
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def scan(
     *,
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    rule: PositiveRule = WITHIN_25_M,
 ) -> Path:
     """Write the manifest of a folder of images.
 
@@ -36,6 +38,7 @@ def scan(
         output: manifest to write.
         table: CSV or Parquet, see `vprcap.layouts.table`.
         columns: our column name -> the table's, where they differ.
+        rule: what a positive is.
 
     Raises:
         MissingError: no such folder or table, or the table names only images that are not there.
@@ -48,7 +51,7 @@ def scan(
         raise InvalidError("--column renames columns of a table; give --table as well")
     else:
         found = _read_folder(images)
-    manifest = build_manifest(found, ManifestInfo(str(images.absolute()), output.stem))
+    manifest = build_manifest(found, ManifestInfo(str(images.absolute()), output.stem, rule))
     _check_present(manifest, images)
     return write_manifest(manifest, output)
 

@@ -1,6 +1,7 @@
 """From what a user names (a manifest, a folder, a dataset) to a manifest with a frozen plan."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from vprcap.layouts.folder import image_ids_below
 from vprcap.manifest import Manifest, read_manifest
 from vprcap.plan import plan_path
 from vprcap.recipe import load_recipe
+from vprcap.rule import WITHIN_25_M, PositiveRule
 from vprcap.stages.scan import scan, scan_dataset
 from vprcap.stages.shard import shard
 
@@ -57,7 +59,44 @@ def find_manifest(source: Source) -> Path:
     return manifest
 
 
-def _manifest_of_dataset(source: Source, dataset: str) -> Path:
+def scan_source(
+    source: Source,
+    output: Path | None,
+    *,
+    table: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    rule: PositiveRule = WITHIN_25_M,
+) -> Path:
+    """Scan a folder or a dataset, also where it was scanned before, and return the manifest.
+
+    Args:
+        source: a folder of images, or a dataset.
+        output: manifest to write; that of a dataset may be left to vprcap.
+        table: which images of a folder belong to the set.
+        columns: our column name -> the table's, where they differ.
+        rule: what a positive is; a dataset's recipe says it for itself.
+    """
+    if source.dataset is not None and source.path is None:
+        if table is not None or columns or rule != WITHIN_25_M:
+            raise InvalidError(
+                "--table, --column and --positives are for one's own images; the recipe of "
+                f"{source.dataset} says all of that"
+            )
+        images, manifest = _place_of_dataset(source, source.dataset)
+        return scan_dataset(
+            source.dataset,
+            images,
+            output or manifest,
+            split=source.split,
+            allow_partial=source.allow_partial,
+        )
+    if source.path is None or source.dataset is not None or output is None:
+        raise InvalidError("name either IMAGES and --output MANIFEST, or --dataset NAME")
+    return scan(source.path, output, table=table, columns=columns, rule=rule)
+
+
+def _place_of_dataset(source: Source, dataset: str) -> tuple[Path, Path]:
+    """Return where a dataset lies, and where the manifest of its split is kept."""
     recipe = load_recipe(dataset)
     split = recipe.split(source.split)
     if source.root is None:
@@ -65,7 +104,11 @@ def _manifest_of_dataset(source: Source, dataset: str) -> Path:
     images = source.root / recipe.folder
     if not images.is_dir():
         raise MissingError(f"no folder {images}; unpack {dataset} there or give another --root")
-    manifest = captions_root_of(source, images) / f"{recipe.set_name(split)}.parquet"
+    return images, captions_root_of(source, images) / f"{recipe.set_name(split)}.parquet"
+
+
+def _manifest_of_dataset(source: Source, dataset: str) -> Path:
+    images, manifest = _place_of_dataset(source, dataset)
     if manifest.exists():
         if _of_folder(manifest, images).info.partial:
             logger.warning(
@@ -73,7 +116,7 @@ def _manifest_of_dataset(source: Source, dataset: str) -> Path:
                 manifest,
             )
         return manifest
-    return scan_dataset(dataset, images, manifest, split=split, allow_partial=source.allow_partial)
+    return scan_source(source, manifest)
 
 
 def _of_folder(manifest: Path, images: Path) -> Manifest:
