@@ -1,4 +1,5 @@
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -38,6 +39,62 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0
     assert f"Example: vprcap {command}" in out
+
+
+def test_known_datasets_are_listed_with_what_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pitts30k/images/val/database").mkdir(parents=True)
+    (tmp_path / "pitts30k/images/val/queries").mkdir()
+    code, out, err = run("datasets", "--root", tmp_path)
+    assert (code, err) == (0, "")
+    lines = [line for line in out.splitlines() if line.startswith("pitts30k ")]
+    found = {line.split()[1]: line for line in lines}
+    assert found["val"].endswith("at in pitts30k/")
+    assert found["test"].endswith("-") and "10,000 / 6,816" in found["test"]
+
+
+def test_a_dataset_shows_its_protocol(run: Run) -> None:
+    code, out, _ = run("datasets", "show", "pitts30k")
+    assert code == 0
+    assert "positives within 25 m" in out and "10,000 database, 6,816 query" in out
+    assert "citation" in out and "licence" in out
+    code, out, _ = run("datasets", "show", "gsv-cities", "--json")
+    assert json.loads(out)["rule"]["kind"] == "place"
+
+
+def test_datasets_do_nothing_else(run: Run) -> None:
+    code, _, err = run("datasets", "remove", "pitts30k")
+    assert code == 2 and "datasets show NAME" in err
+
+
+def test_a_dataset_is_scanned_by_name_and_again_after_a_repair(run: Run, tmp_path: Path) -> None:
+    from miniatures import write_pitts
+
+    write_pitts(tmp_path / "pitts30k")
+    asked = ("scan", "--dataset", "pitts30k", "--root", tmp_path)
+    code, _, err = run(*asked)
+    assert code == 1
+    assert "10 of 10000 database images" in err and "half unpacked" in err
+    code, out, err = run(*asked, "--allow-partial")
+    assert code == 0, err
+    manifest = tmp_path / "pitts30k/captions/pitts30k-test.parquet"
+    assert out.startswith(f"{manifest}: 20 images (10 database, 10 queries), positives within 25 m")
+    next((tmp_path / "pitts30k/images/test/queries").iterdir()).unlink()
+    _, out, _ = run(*asked, "--allow-partial")
+    assert "19 images" in out
+
+
+def test_the_rule_of_ones_own_images_can_be_stated(run: Run, make_images: MakeImages) -> None:
+    from vprcap.manifest import read_manifest
+    from vprcap.rule import PositiveRule
+
+    images = make_images(["a.jpg"])
+    output = images.parent / "m.parquet"
+    asked = ("scan", images, "--output", output, "--positives")
+    code, _, err = run(*asked, "radius=10,heading=40")
+    assert code == 0, err
+    assert read_manifest(output).info.rule == PositiveRule(radius_m=10, heading_deg=40)
+    code, _, err = run(*asked, "near")
+    assert code == 1 and "rule 'near' is not understood" in err
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:

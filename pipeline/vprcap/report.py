@@ -14,6 +14,12 @@ _OF_A_CONDITION = ("image", "fused")
 """Modes that the table has a line of for each condition; the JSON has all."""
 
 
+_NO_GROUND_TRUTH = (
+    "no query has a positive, so no recall is counted; what was retrieved is in per_query.parquet, "
+    "and `vprcap export` writes it for a server that knows"
+)
+
+
 @dataclass(frozen=True)
 class ConditionReport:
     """Recalls of the queries of one condition, such as night."""
@@ -55,9 +61,15 @@ class RecallReport:
         """Return the report as a table of percentages."""
         lines = [
             f"{self.name}: {self.num_database:,} database, {self.num_queries:,} queries "
-            f"({self.num_solvable:,} solvable), {self.rule}",
-            _cells("", [f"R@{cutoff}" for cutoff in CUTOFFS]),
+            f"({self.num_solvable:,} solvable), {self.rule}"
         ]
+        lines += self._recalls() if self.num_solvable else [_NO_GROUND_TRUTH]
+        if self.partial:
+            lines.append(f"PARTIAL, not comparable: {self.partial}")
+        return "\n".join(lines)
+
+    def _recalls(self) -> list[str]:
+        lines = [_cells("", [f"R@{cutoff}" for cutoff in CUTOFFS])]
         lines += [_line(mode, estimates) for mode, estimates in self.recall.items()]
         if self.delta:
             lines.append(_line("fused - image", self.delta, sign="+"))
@@ -66,13 +78,10 @@ class RecallReport:
             lines += [_plain_line(mode, values) for mode, values in self.recall_all.items()]
         for name, own in self.conditions.items():
             lines.append(f"{name}: {own.num_queries:,} queries ({own.num_solvable:,} solvable)")
-            lines += [
-                _line(mode, own.recall[mode]) for mode in _OF_A_CONDITION if mode in own.recall
-            ]
+            modes = [mode for mode in _OF_A_CONDITION if mode in own.recall]
+            lines += [_line(mode, own.recall[mode]) for mode in modes]
         lines.append(f"in brackets: 95 % intervals, bootstrap over {self.resampled}")
-        if self.partial:
-            lines.append(f"PARTIAL, not comparable: {self.partial}")
-        return "\n".join(lines)
+        return lines
 
 
 def report_from_json(stored: Mapping[str, Any]) -> RecallReport:

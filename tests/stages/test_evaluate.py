@@ -9,7 +9,7 @@ import pytest
 from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
 from vprcap.estimate import Estimate
-from vprcap.manifest import ManifestInfo, build_manifest, write_manifest
+from vprcap.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
 from vprcap.report import RecallReport, report_from_json
 from vprcap.stages.evaluate import evaluate
 
@@ -153,7 +153,8 @@ def test_queries_without_positives_are_reported_and_recall_nothing(tmp_path: Pat
     assert (found["num_solvable"], found["delta"]) == (0, {})
     assert found["recall"]["image"]["20"]["value"] == found["recall_all"]["image"]["20"] == 0
     text = report_from_json(found).to_text()
-    assert "1 queries (0 solvable)" in text and "over all queries" in text
+    assert "1 queries (0 solvable)" in text and "no query has a positive" in text
+    assert "R@1" not in text
 
 
 def test_the_table_says_counts_intervals_and_that_it_is_partial() -> None:
@@ -173,3 +174,49 @@ def test_the_table_says_counts_intervals_and_that_it_is_partial() -> None:
     assert "4 database, 3 queries (2 solvable), positives within 25 m" in text
     assert "50.0 [25.0, 75.0]" in text and "33.3" in text
     assert "PARTIAL, not comparable: 4 of 10000 database images" in text
+
+
+def angles_of(path: Path, manifest: Path, angles: dict[str, float]) -> Path:
+    ids = read_manifest(manifest).image_ids
+    return describe(path, [angles[image_id] for image_id in ids])
+
+
+def test_a_query_is_searched_among_images_of_its_own_city_only(tmp_path: Path) -> None:
+    columns = {
+        "image_id": pa.array(["cph/d", "cph/q", "sf/d", "sf/q"]),
+        "role": pa.array(["database", "query"] * 2),
+        "easting": pa.array([0.0, 1.0, 0.0, 1.0]),
+        "northing": pa.array([0.0] * 4),
+        "zone": pa.array(["33U", "33U", "10S", "10S"]),
+        "domain": pa.array(["cph", "cph", "sf", "sf"]),
+    }
+    path = tmp_path / "m.parquet"
+    write_manifest(build_manifest(columns, ManifestInfo("/data", "cities")), path)
+    # Every query looks exactly like the database image of the other city.
+    angles = {"cph/d": 0.0, "cph/q": 1.0, "sf/d": 1.0, "sf/q": 0.0}
+    found = results(path, image=angles_of(tmp_path / "i", path, angles))
+    assert found["recall"]["image"]["1"]["value"] == 1.0
+    rows = pq.read_table(tmp_path / "eval" / "per_query.parquet").to_pylist()
+    assert [row["retrieved"] for row in rows] == [["cph/d"], ["sf/d"]]
+
+
+def test_recalls_of_each_condition_are_told_apart(tmp_path: Path) -> None:
+    columns = {
+        "image_id": pa.array(["d0", "d1", "q0", "q1", "q2", "q3"]),
+        "role": pa.array(["database"] * 2 + ["query"] * 4),
+        "easting": pa.array([0.0, 100.0, 0.0, 100.0, 0.0, 500.0]),
+        "northing": pa.array([0.0] * 6),
+        "condition": pa.array([None, None, "day", "night", "night", "night"]),
+    }
+    path = tmp_path / "m.parquet"
+    write_manifest(build_manifest(columns, ManifestInfo("/data", "svox")), path)
+    # d0 at angle 0, d1 at 1; q0 finds d0, q1 finds d1, q2 finds d1 (wrong), q3 is nowhere.
+    angles = {"d0": 0.0, "d1": 1.0, "q0": 0.1, "q1": 0.9, "q2": 0.9, "q3": 0.0}
+    found = results(path, image=angles_of(tmp_path / "i", path, angles))
+    day, night = found["conditions"]["day"], found["conditions"]["night"]
+    assert (day["num_queries"], day["num_solvable"]) == (1, 1)
+    assert (night["num_queries"], night["num_solvable"]) == (3, 2)
+    assert day["recall"]["image"]["1"]["value"] == 1.0
+    assert night["recall"]["image"]["1"]["value"] == 0.5
+    text = report_from_json(found).to_text()
+    assert "night: 3 queries (2 solvable)" in text

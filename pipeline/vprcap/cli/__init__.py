@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 
 from vprcap.cli.captioning import caption_command
-from vprcap.cli.datasets import datasets_app
+from vprcap.cli.datasets import datasets_command
 from vprcap.cli.evaluation import demo_command, eval_command
 from vprcap.cli.retrieval import index_command, search_command
 from vprcap.cli.scanning import scan_command, shard_command
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.add_typer(datasets_app, name="datasets")
+app.command("datasets")(datasets_command)
 app.command("scan")(scan_command)
 app.command("shard")(shard_command)
 app.command("caption")(caption_command)

@@ -12,23 +12,34 @@ from vprcap.cli.options import Json, Root
 if TYPE_CHECKING:
     from vprcap.recipe import Recipe
 
-datasets_app = typer.Typer(
-    help="Known datasets and protocols, and which of them are here.\n\n"
-    "Example: vprcap datasets --root /data",
-    invoke_without_command=True,
-)
 
-
-@datasets_app.callback()
-def list_command(context: typer.Context, root: Root = None, as_json: Json = False) -> None:
-    """Known datasets and protocols, and which of them are here.
+def datasets_command(
+    action: Annotated[
+        str | None, typer.Argument(metavar="[show", help="Say what one dataset's protocol is.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME]", help="Its name, or a TOML file.")
+    ] = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """List known datasets and protocols and which are here, or show one: rule, counts, licence.
 
     Example: vprcap datasets --root /data
+
+    Example: vprcap datasets show msls-val-740
     """
+    if action is None:
+        _list(root, as_json)
+    elif action == "show" and name is not None:
+        _show(name, as_json)
+    else:
+        raise typer.BadParameter("say `vprcap datasets`, or `vprcap datasets show NAME`")
+
+
+def _list(root: Path | None, as_json: bool) -> None:
     from vprcap.recipe import shipped_recipes
 
-    if context.invoked_subcommand is not None:
-        return
     rows = [row for recipe in shipped_recipes() for row in _rows(recipe, root)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -63,15 +74,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return " / ".join("?" if number is None else f"{number:,}" for number in both)
 
 
-@datasets_app.command("show")
-def show_command(
-    name: Annotated[str, typer.Argument(help="A dataset of `vprcap datasets`, or a TOML file.")],
-    as_json: Json = False,
-) -> None:
-    """Say what a dataset's protocol is: rule, counts, layouts, licence, citation, how to get it.
-
-    Example: vprcap datasets show msls-val-740
-    """
+def _show(name: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from vprcap.recipe import load_recipe
