@@ -10,10 +10,11 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -24,6 +25,9 @@ from vprcap.views import View, show
 
 Job = tuple[Path, View | None]
 """An image, and how it is shown; None: as it was photographed."""
+Batch = tuple[Job, ...]
+"""What a worker gets in one go."""
+Decode = Callable[[Path, Framing | None, float], DecodedImage]
 
 
 class DecodePool:
@@ -38,54 +42,61 @@ class DecodePool:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(num_workers, context, initializer=_initialise_worker)
 
-    def decode(self, paths: Iterable[Path], ahead: int) -> Iterator[DecodedImage]:
-        """Yield the image of each path in order, keeping up to `ahead` of them in work."""
-        return self.show(((path, None) for path in paths), ahead)
+    def decode(
+        self, paths: Iterable[Path], ahead: int, *, at_once: int = 1
+    ) -> Iterator[DecodedImage]:
+        """Yield the image of each path in order, keeping up to `ahead` of them in work.
 
-    def show(self, jobs: Iterable[Job], ahead: int) -> Iterator[DecodedImage]:
+        `at_once` images go to a worker together, where handing them over takes as long as decoding.
+        """
+        return self.show(((path, None) for path in paths), ahead, at_once=at_once)
+
+    def show(self, jobs: Iterable[Job], ahead: int, *, at_once: int = 1) -> Iterator[DecodedImage]:
         """Yield the view of each job in order, keeping up to `ahead` of them in work."""
-        waiting: deque[tuple[Job, Future[DecodedImage]]] = deque()
-        for job in jobs:
-            waiting.append((job, self._submit(job)))
-            if len(waiting) >= ahead:
-                yield self._result(waiting)
+        waiting: deque[tuple[Batch, Future[list[DecodedImage]]]] = deque()
+        remaining = iter(jobs)
+        while batch := tuple(islice(remaining, at_once)):
+            waiting.append((batch, self._submit(batch)))
+            if len(waiting) * at_once >= ahead:
+                yield from self._result(waiting)
         while waiting:
-            yield self._result(waiting)
+            yield from self._result(waiting)
 
-    def _submit(self, job: Job) -> Future[DecodedImage]:
+    def _submit(self, batch: Batch) -> Future[list[DecodedImage]]:
         try:
-            return self._start_job(self._executor, job)
-        except BrokenProcessPool as broken:  # `_result` recovers when it is this image's turn
-            failed: Future[DecodedImage] = Future()
+            return self._start_batch(self._executor, batch)
+        except BrokenProcessPool as broken:  # `_result` recovers when it is this batch's turn
+            failed: Future[list[DecodedImage]] = Future()
             failed.set_exception(broken)
             return failed
 
-    def _start_job(self, executor: ProcessPoolExecutor, job: Job) -> Future[DecodedImage]:
-        path, view = job
-        if view is None:
-            return executor.submit(decode_image, path, *self._arguments)
-        return executor.submit(_decode_view, path, view, *self._arguments)
+    def _start_batch(
+        self, executor: ProcessPoolExecutor, batch: Batch
+    ) -> Future[list[DecodedImage]]:
+        return executor.submit(_decode_batch, decode_image, batch, *self._arguments)
 
-    def _result(self, waiting: deque[tuple[Job, Future[DecodedImage]]]) -> DecodedImage:
-        job, future = waiting.popleft()
+    def _result(
+        self, waiting: deque[tuple[Batch, Future[list[DecodedImage]]]]
+    ) -> list[DecodedImage]:
+        batch, future = waiting.popleft()
         try:
             return future.result()
         except BrokenProcessPool:
-            return self._recover(job, waiting)
-
-    def _recover(self, job: Job, waiting: deque[tuple[Job, Future[DecodedImage]]]) -> DecodedImage:
-        """Decode an image alone: if that ends its process again, the image is to blame."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        with self._start(1) as alone:
-            _check_alive(alone)
-            try:
-                decoded = self._start_job(alone, job).result()
-            except BrokenProcessPool:
-                decoded = DecodedImage("decode_error", "ends the decoder's process; fetch it again")
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            decoded = [self._decode_alone(job) for job in batch]
         self._executor = self._start(self._num_workers)
         for position, (other, _) in enumerate(waiting):
             waiting[position] = (other, self._submit(other))
         return decoded
+
+    def _decode_alone(self, job: Job) -> DecodedImage:
+        """Decode an image alone: if that ends its process again, the image is to blame."""
+        with self._start(1) as alone:
+            _check_alive(alone)
+            try:
+                return self._start_batch(alone, (job,)).result()[0]
+            except BrokenProcessPool:
+                return DecodedImage("decode_error", "ends the decoder's process; fetch it again")
 
     def __enter__(self) -> "DecodePool":
         return self
@@ -94,11 +105,14 @@ class DecodePool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode_view(
-    path: Path, view: View, framing: Framing | None, max_megapixels: float
-) -> DecodedImage:
-    decoded = decode_image(path, framing, max_megapixels)
-    if decoded.pixels is None:
+def _decode_batch(
+    decode: Decode, batch: Batch, framing: Framing | None, max_megapixels: float
+) -> list[DecodedImage]:
+    return [_shown(decode(path, framing, max_megapixels), view) for path, view in batch]
+
+
+def _shown(decoded: DecodedImage, view: View | None) -> DecodedImage:
+    if view is None or decoded.pixels is None:
         return decoded
     return replace(decoded, pixels=show(Image.fromarray(decoded.pixels), view))
 

@@ -2,7 +2,8 @@
 
 Nothing here raises for a bad file: what is wrong with it becomes the image's status. Framing
 `pad` keeps the whole picture (the processors that ship with LLaVA-1.5 crop the centre and lose a
-quarter of a 4:3 photograph); `crop` does what the model's own processor does.
+quarter of a 4:3 photograph); `crop` does what the model's own processor does; `thumbnail` is for
+those who only compare pictures.
 """
 
 import hashlib
@@ -13,14 +14,17 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vprcap.errors import first_line
 
+EMPTY = "the file is empty; fetch it again"
 MAX_MEGAPIXELS = 50.0
 MAX_BYTES = 2**30
 MAX_ASPECT = 100
 """Longer edge over shorter: a resize that keeps the shape must not explode."""
+_LYING = (5, 6, 7, 8)
+"""EXIF orientations that turn a picture by a quarter."""
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -29,7 +33,7 @@ class Framing:
     """How a picture of any shape becomes the model's input."""
 
     mode: str
-    """``pad`` or ``crop``."""
+    """``pad``, ``crop`` or ``thumbnail``: all of it in grey, squeezed to a square."""
     side: int | None
     """Pixels of the square; None leaves the size to the model's processor."""
     fill: tuple[int, int, int] = (0, 0, 0)
@@ -62,33 +66,35 @@ def decode_image(path: Path, framing: Framing | None, max_megapixels: float) -> 
             warnings.simplefilter("ignore")  # decoders grumble about what they repaired
             data = _read(path)
             sha256 = hashlib.sha256(data).hexdigest()
-            image = upright(_open(data, max_megapixels))
-            framed = image if framing is None else frame(image, framing)
+            image = _open(data, max_megapixels)
+            width, height = _upright_size(image)
+            framed = _framed(image, framing)
     except _BadImageError as problem:
         status, error = problem.args
         return DecodedImage(status, error, sha256=sha256)
     except Exception as problem:  # noqa: BLE001 - decoders raise anything on hostile bytes
         error = f"damaged ({first_line(problem)}); fetch it again"
         return DecodedImage("decode_error", error, sha256=sha256)
-    return DecodedImage("ok", None, np.asarray(framed), sha256, image.width, image.height)
+    return DecodedImage("ok", None, np.asarray(framed), sha256, width, height)
 
 
 def _read(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise _BadImageError("missing", "no such file; restore it")
+            what = "a folder, not a file" if path.is_dir() else "no such file"
+            raise _BadImageError("missing", f"{what}; restore it")
         if path.stat().st_size > MAX_BYTES:
             raise _BadImageError("too_large", "more than 1 GiB on disk; make it smaller")
         data = path.read_bytes()
     except OSError as problem:
         raise _BadImageError("decode_error", f"cannot be read: {problem.strerror}") from None
     if not data:
-        raise _BadImageError("decode_error", "the file is empty; fetch it again")
+        raise _BadImageError("decode_error", EMPTY)
     return data
 
 
 def _open(data: bytes, max_megapixels: float) -> Image.Image:
-    """Decode the first frame, refusing sizes, shapes and depths that would do harm."""
+    """Open an image, refusing sizes and shapes that would do harm; its pixels come later."""
     try:
         image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError:
@@ -96,10 +102,19 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
     except UnidentifiedImageError:
         raise _BadImageError("decode_error", "not an image; fetch it again") from None
     _check_size(image, max_megapixels)
+    return image
+
+
+def _framed(image: Image.Image, framing: Framing | None) -> Image.Image:
+    """Decode the first frame, refusing depths that would do harm, and frame it."""
+    if framing is not None and framing.mode == "thumbnail" and framing.side is not None:
+        # Every code of a JPEG is still read, so that damage shows; only its pixels get coarser.
+        image.draft("L", (2 * framing.side, 2 * framing.side))
     image.load()
     if image.mode in _DEEP_MODES:
         raise _BadImageError("unsupported", f"mode {image.mode} is not 8-bit; convert it")
-    return image
+    whole = upright(image)
+    return whole if framing is None else frame(whole, framing)
 
 
 def _check_size(image: Image.Image, max_megapixels: float) -> None:
@@ -114,6 +129,12 @@ def _check_size(image: Image.Image, max_megapixels: float) -> None:
         raise _BadImageError(
             "unsupported", f"{image.width}x{image.height} is too narrow to describe; cut it"
         )
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height once the EXIF orientation is applied."""
+    lies = image.getexif().get(ExifTags.Base.Orientation) in _LYING
+    return (image.height, image.width) if lies else image.size
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -131,6 +152,9 @@ def frame(image: Image.Image, framing: Framing) -> Image.Image:
         return image
     if framing.mode == "crop":
         return _crop(image, framing.side)
+    if framing.mode == "thumbnail":
+        square = (framing.side, framing.side)
+        return image.convert("L").resize(square, Image.Resampling.BOX).convert("RGB")
     return _pad(image, framing.side, framing.fill)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
@@ -56,16 +58,14 @@ def build_task(manifest: Manifest, without: Collection[str] = ()) -> Task:
         without: ids of database images to leave out.
 
     Raises:
-        InvalidError: no database or no queries, or what the rule asks for is not there.
+        InvalidError: no database or no queries, what the rule asks for is not there, or every
+            database image is left out.
     """
     database, queries = manifest.rows_of("database"), manifest.rows_of("query")
-    if without:
-        dropped = np.isin(np.array(manifest.image_ids, dtype=object)[database], list(without))
-        database = database[~dropped]
     for rows, role in ((database, "database"), (queries, "query")):
         if not len(rows):
             raise InvalidError(f"{manifest.info.name} has no {role} images; set their role")
-    domains = list(_domains(manifest, database, queries))
+    domains = list(domains_of(manifest, database, queries))
     positives = [np.empty(0, dtype=np.int64)] * len(queries)
     for domain in domains:
         if not len(domain.database):
@@ -73,10 +73,37 @@ def build_task(manifest: Manifest, without: Collection[str] = ()) -> Task:
         found = _find(manifest, database[domain.database], queries[domain.queries])
         for query, rows in zip(domain.queries, found, strict=True):
             positives[query] = domain.database[rows]
-    return Task(database, queries, positives, domains)
+    task = Task(database, queries, positives, domains)
+    return _leave_out(task, manifest, without) if without else task
 
 
-def _domains(manifest: Manifest, database: np.ndarray, queries: np.ndarray) -> Iterator[Domain]:
+def _leave_out(task: Task, manifest: Manifest, without: Collection[str]) -> Task:
+    """Take images out of the database, after the rule: a list may name them."""
+    ids = manifest.rows["image_id"].take(task.database)
+    dropped = pc.is_in(ids, value_set=pa.array(list(without), pa.string()))
+    kept = ~dropped.to_numpy()
+    if not kept.any():
+        raise InvalidError(
+            f"every database image of {manifest.info.name} is left out; nothing is left to search"
+        )
+    renumbered = np.cumsum(kept) - 1
+
+    def remaining(rows: Rows) -> Rows:
+        own: Rows = renumbered[rows[kept[rows]]]
+        return own
+
+    return Task(
+        task.database[kept],
+        task.queries,
+        [remaining(own) for own in task.positives],
+        [Domain(remaining(domain.database), domain.queries) for domain in task.domains],
+    )
+
+
+def domains_of(
+    manifest: Manifest, database: Int[np.ndarray, " database"], queries: Int[np.ndarray, " queries"]
+) -> Iterator[Domain]:
+    """Part database and queries, given as manifest rows, into search domains."""
     names = manifest.rows["domain"].to_pylist()
     own, asked = ([names[row] for row in rows] for rows in (database, queries))
     if len(set(asked) | set(own)) == 1:

@@ -130,6 +130,16 @@ def first_hits(evaluation: Path, mode: str, task: Task) -> Bool[np.ndarray, " qu
     Raises:
         InvalidError: the rows are damaged, or not of these queries.
     """
+    hits: np.ndarray = read_hits(evaluation, mode, task)[:, CUTOFFS.index(1)]
+    return hits
+
+
+def read_hits(evaluation: Path, mode: str, task: Task) -> Bool[np.ndarray, "queries cutoffs"]:
+    """Read back which queries of a mode had a positive among the first K, for each cutoff.
+
+    Raises:
+        InvalidError: the rows are damaged, or not of these queries.
+    """
     path = evaluation / "per_query.parquet"
     try:
         rows = pq.read_table(path, columns=["mode", "first_hit_rank"])
@@ -143,7 +153,8 @@ def first_hits(evaluation: Path, mode: str, task: Task) -> Bool[np.ndarray, " qu
             f"{path} has {len(ranks)} queries of mode {mode!r}, the set {len(task.queries)}; "
             "evaluate again"
         )
-    hits: np.ndarray = pc.fill_null(pc.equal(ranks, 1), False).to_numpy()
+    beyond = max(CUTOFFS) + 1
+    hits: np.ndarray = pc.fill_null(ranks, beyond).to_numpy()[:, None] <= np.array(CUTOFFS)
     return hits
 
 

@@ -70,16 +70,16 @@ class RecallReport:
 
     def _recalls(self) -> list[str]:
         lines = [_cells("", [f"R@{cutoff}" for cutoff in CUTOFFS])]
-        lines += [_line(mode, estimates) for mode, estimates in self.recall.items()]
+        lines += [line_of(mode, estimates) for mode, estimates in self.recall.items()]
         if self.delta:
-            lines.append(_line("fused - image", self.delta, sign="+"))
+            lines.append(line_of("fused - image", self.delta, sign="+"))
         if self.num_solvable < self.num_queries:
             lines.append("over all queries, those without positives being misses:")
             lines += [_plain_line(mode, values) for mode, values in self.recall_all.items()]
         for name, own in self.conditions.items():
             lines.append(f"{name}: {own.num_queries:,} queries ({own.num_solvable:,} solvable)")
             modes = [mode for mode in _OF_A_CONDITION if mode in own.recall]
-            lines += [_line(mode, own.recall[mode]) for mode in modes]
+            lines += [line_of(mode, own.recall[mode]) for mode in modes]
         lines.append(f"in brackets: 95 % intervals, bootstrap over {self.resampled}")
         return lines
 
@@ -102,7 +102,8 @@ def _read_estimates(stored: Mapping[str, Mapping[str, float]]) -> Estimates:
     return {cutoff: Estimate(**each) for cutoff, each in stored.items()}
 
 
-def _line(label: str, estimates: Estimates, sign: str = "") -> str:
+def line_of(label: str, estimates: Estimates, sign: str = "") -> str:
+    """Return estimates by cutoff as a line of a table; `sign` "+" writes signs of differences."""
     return _cells(label, [each.to_text(sign) for each in estimates.values()])
 
 

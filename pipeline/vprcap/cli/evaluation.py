@@ -54,6 +54,14 @@ def eval_command(
         typer.Option("--ablate", help="Compare variants of the run: gates, fusions or dims."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds of a curve or an ablation.")] = 3,
+    drop_twins: Annotated[
+        bool,
+        typer.Option(
+            "--drop-twins",
+            help="Evaluate again without database images that are a copy of a query, and compare; "
+            "after `scan MANIFEST --check`.",
+        ),
+    ] = False,
     allow_partial: Partial = False,
     as_json: Json = False,
 ) -> None:
@@ -61,6 +69,7 @@ def eval_command(
 
     Example: vprcap eval --dataset pitts30k --root /data
     """
+    from vprcap.errors import InvalidError
     from vprcap.workflows.ablation import ablate
     from vprcap.workflows.evaluation import evaluate_combiner
     from vprcap.workflows.prepare import Source
@@ -68,6 +77,9 @@ def eval_command(
 
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
     corruption = _corruption(corrupt, strength, other_captions, ablation)
+    single = ablation is None and (corrupt in (None, "none") or strength is not None)
+    if drop_twins and not single:
+        raise InvalidError("--drop-twins is for one evaluation, not for a curve or --ablate")
     if ablation is not None:
         compared = ablate(
             source,
@@ -80,7 +92,7 @@ def eval_command(
             corruption=corruption,
         )
         _print_comparison(compared, as_json)
-    elif corrupt in (None, "none") or strength is not None:
+    elif single:
         results = evaluate_combiner(
             source,
             run,
@@ -88,8 +100,12 @@ def eval_command(
             captions=captions,
             features_root=features_root,
             corruption=corruption,
+            drop_twins=drop_twins,
         )
-        _print_report(results, as_json)
+        if drop_twins:
+            _print_twins(results, as_json)
+        else:
+            _print_report(results, as_json)
     else:
         curve = corruption_curve(
             source,
@@ -128,6 +144,14 @@ def _print_report(results: Path, as_json: bool) -> None:
 
     report = read_json(results)
     typer.echo(json.dumps(report, indent=2) if as_json else report_from_json(report).to_text())
+
+
+def _print_twins(path: Path, as_json: bool) -> None:
+    from vprcap.files import read_json
+    from vprcap.twin_effect import twin_effect_from_json
+
+    stored = read_json(path)
+    typer.echo(json.dumps(stored, indent=2) if as_json else twin_effect_from_json(stored).to_text())
 
 
 def _print_comparison(path: Path, as_json: bool) -> None:

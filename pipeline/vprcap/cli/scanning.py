@@ -1,17 +1,18 @@
 """Commands from images to a plan: scan, shard."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vprcap.cli.options import CaptionsRoot, Dataset, Partial, Root, Split
+from vprcap.cli.options import CaptionsRoot, Dataset, Json, Partial, Root, Split
 
 
 def scan_command(
     images: Annotated[
         Path | None,
-        typer.Argument(metavar="IMAGES", help="Folder of images; they stay where they are."),
+        typer.Argument(metavar="IMAGES", help="Folder of images; or a manifest, to check."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -35,24 +36,64 @@ def scan_command(
     split: Split = None,
     captions_root: CaptionsRoot = None,
     allow_partial: Partial = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Decode every image (of a manifest too) and say what is wrong with any."
+        ),
+    ] = False,
+    decode_workers: Annotated[
+        int | None, typer.Option(help="Processes that check; default: one for each CPU.")
+    ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Larger images are not decoded by a check.")
+    ] = 50.0,
+    as_json: Json = False,
 ) -> None:
-    """List images, where they were taken and what they are for.
+    """List images, where they were taken and what they are for; check them with --check.
 
     Example: vprcap scan london/ --table london/manifest.csv --output london.parquet
     """
-    from vprcap.manifest import read_manifest
     from vprcap.rule import parse_rule
+    from vprcap.workflows.health import scan_and_check
     from vprcap.workflows.prepare import Source, scan_source
 
-    pairs = dict(_renaming(text) for text in column or [])
     source = Source(images, dataset, root, split, captions_root, allow_partial)
-    written = scan_source(source, output, table=table, columns=pairs, rule=parse_rule(positives))
-    manifest = read_manifest(written)
+    pairs = dict(_renaming(text) for text in column or [])
+    rule = parse_rule(positives)
+    if check:
+        written = scan_and_check(
+            source,
+            output,
+            table=table,
+            columns=pairs,
+            rule=rule,
+            decode_workers=decode_workers,
+            max_megapixels=max_megapixels,
+        )
+    else:
+        written = scan_source(source, output, table=table, columns=pairs, rule=rule)
+    _print_manifest(written, check, as_json)
+
+
+def _print_manifest(path: Path, checked: bool, as_json: bool) -> None:
+    from vprcap.health import health_path, read_health, summarise, to_text
+    from vprcap.manifest import read_manifest
+
+    manifest = read_manifest(path)
     database, queries = len(manifest.rows_of("database")), len(manifest.rows_of("query"))
+    health = {"path": str(health_path(path)), **summarise(read_health(path))} if checked else None
+    if as_json:
+        counts = {"images": manifest.rows.num_rows, "database": database, "queries": queries}
+        found = {"manifest": str(path), **counts, "rule": str(manifest.info.rule), "health": health}
+        typer.echo(json.dumps(found, indent=2))
+        return
     typer.echo(
-        f"{written}: {manifest.rows.num_rows:,} images ({database:,} database, {queries:,} "
+        f"{path}: {manifest.rows.num_rows:,} images ({database:,} database, {queries:,} "
         f"queries), {manifest.info.rule}"
     )
+    if health is not None:
+        typer.echo(f"{health['path']}: {to_text(health)}")
 
 
 def _renaming(text: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from vprcap.errors import InvalidError, MissingError, first_line
-from vprcap.layouts.folder import role_of
+from vprcap.layouts.folder import roles_of
 from vprcap.layouts.projection import to_utm
 
 _ALIASES = {"image_id": "path", "heading": "heading_deg", "latitude": "lat", "longitude": "lon"}
@@ -44,7 +44,7 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
     }
     found["image_id"] = found.pop("path")
     if "role" not in found:
-        found["role"] = pa.array(map(_folder_role, found["image_id"].to_pylist()), pa.string())
+        found["role"] = roles_of(found["image_id"])
     if "easting" not in found and {"lat", "lon"} <= found.keys():
         found |= to_utm(found["lat"], found["lon"])
     found["role"] = pc.replace_substring_regex(found["role"], "^queries$", "query")
@@ -52,10 +52,6 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
         turned = np.mod(found["heading_deg"].to_numpy(False), 360.0)
         found["heading_deg"] = pa.array(turned, from_pandas=True)  # no heading stays null
     return {name: array for name, array in found.items() if name not in ("lat", "lon")}
-
-
-def _folder_role(image_id: str | None) -> str | None:
-    return None if image_id is None else role_of(image_id)
 
 
 def _load(table: Path) -> pa.Table:

@@ -1,10 +1,12 @@
 """Evaluate: descriptors and a manifest -> predictions and a recall report. Needs no model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vprcap.descriptors import Descriptors, read_descriptors
 from vprcap.errors import InvalidError
+from vprcap.health import twins_of
 from vprcap.manifest import Manifest, read_manifest
 from vprcap.positives import build_task
 from vprcap.predictions import predict, write_evaluation
@@ -17,6 +19,7 @@ def evaluate(
     *,
     dim: int | None = None,
     binary: bool = False,
+    without_twins: bool = False,
 ) -> Path:
     """Search the database with every query and score it, in each mode.
 
@@ -27,18 +30,25 @@ def evaluate(
         output: folder for ``results.json`` (returned) and ``per_query.parquet``.
         dim: compare only so many of the first numbers, normalised again; default: all.
         binary: search binary codes, and order what they find by the descriptors.
+        without_twins: leave out database images that are a twin of a query, as
+            `vprcap.stages.check` found them.
 
     Raises:
+        MissingError: twins are to be left out, and nobody checked.
         InvalidError: descriptors of another manifest, or two of one mode of different length.
     """
     loaded = read_manifest(manifest)
-    task = build_task(loaded)
+    twins = twins_of(manifest) if without_twins else []
+    task = build_task(loaded, without=twins)
     files = {path for pair in modes.values() for path in pair}
     described = {path: _read(path, loaded, dim) for path in files}
     predictions = {
         mode: predict(described[queries], described[database], task, binary=binary)
         for mode, (queries, database) in modes.items()
     }
+    if without_twins:
+        name = f"{loaded.info.name} without {len(twins):,} twins of queries"
+        loaded = replace(loaded, info=replace(loaded.info, name=name))
     return write_evaluation(loaded, task, predictions, output)
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vprcap.counts import count, differences, likely_cause
 from vprcap.errors import InvalidError, MissingError
 from vprcap.layouts.at import read_at
-from vprcap.layouts.folder import image_ids_below
+from vprcap.layouts.folder import images_below
 from vprcap.layouts.kinds import read_layout
 from vprcap.layouts.table import read_table
 from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
@@ -18,6 +19,8 @@ from vprcap.recipe import Recipe, load_recipe
 from vprcap.rule import WITHIN_25_M, PositiveRule
 
 logger = logging.getLogger(__name__)
+
+_AT_NAME = r"(?s)(^|/)@[^/]*$"
 
 
 def scan(
@@ -57,10 +60,10 @@ def scan(
 
 
 def _read_folder(images: Path) -> dict[str, pa.Array]:
-    image_ids = image_ids_below(images)
-    if image_ids and all(image_id.rsplit("/", 1)[-1].startswith("@") for image_id in image_ids):
+    image_ids = images_below(images)
+    if len(image_ids) and pc.all(pc.match_substring_regex(image_ids, _AT_NAME)).as_py():
         return read_at(images)
-    return {"image_id": pa.array(image_ids, pa.string())}
+    return {"image_id": image_ids}
 
 
 def _check_present(manifest: Manifest, images: Path) -> None:

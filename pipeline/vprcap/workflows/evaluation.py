@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from vprcap.corruption import Corruption
 from vprcap.descriptors import MODES, QUERY_MODES
+from vprcap.health import twins_of
 from vprcap.manifest import read_manifest
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.explain import explain
+from vprcap.stages.weigh_twins import weigh_twins
 from vprcap.workflows.material import (
     Material,
     corrupted,
@@ -17,8 +20,9 @@ from vprcap.workflows.material import (
     gather,
     read_run,
     warn_of_other_captions,
+    warn_of_training_set,
 )
-from vprcap.workflows.prepare import Source
+from vprcap.workflows.prepare import Source, find_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -31,32 +35,47 @@ def evaluate_combiner(
     captions: Path | None = None,
     features_root: Path | None = None,
     corruption: Corruption | None = None,
+    drop_twins: bool = False,
 ) -> Path:
-    """Evaluate a trained combiner on a set and return ``results.json``."""
+    """Evaluate a trained combiner on a set and return ``results.json``.
+
+    With `drop_twins` the set is evaluated again without database images that are a twin of a query;
+    ``twins.json`` beside it, with both results and their difference, is returned.
+    """
+    if drop_twins:  # say what is missing before anything is described
+        manifest = find_manifest(source)
+        twins_of(manifest)
+        source = replace(source, path=manifest, dataset=None)
     material = find_material(source, run, captions, features_root)
     folder = evaluation_folder(material, run)
     if corruption is not None and corruption.kind != "none":
         material = corrupted(material, encoders_of(run).load_text(), corruption)
         folder = folder.with_name(f"{folder.name}-{corruption.name}")
-    return score(material, run, output or folder)
+    return score(material, run, output or folder, drop_twins=drop_twins)
 
 
-def score(material: Material, run: Path, output: Path) -> Path:
+def score(material: Material, run: Path, output: Path, *, drop_twins: bool = False) -> Path:
     """Describe and evaluate a set in every mode that its material allows; return the results.
 
-    Caption gates, word by word, are written beside it as ``gates.parquet``.
+    Caption gates, word by word, are written beside it as ``gates.parquet``; what was found without
+    twins of queries, if that is asked for, in ``without-twins/``.
     """
-    if material.text_features is None:
-        alone = describe_modes(material, run, output, ["image"])["image"]
-        return evaluate(material.manifest, {"image": (alone, alone)}, output)
-    described = describe_modes(material, run, output, MODES)
+    alone = material.text_features is None
+    described = describe_modes(material, run, output, ["image"] if alone else MODES)
     modes = {
         name: (described[queries], described[database])
         for name, (queries, database) in QUERY_MODES.items()
+        if {queries, database} <= described.keys()
     }
     results = evaluate(material.manifest, modes, output)
-    explain(material.manifest, material.text_features, described["fused"], output / "gates.parquet")
-    return results
+    if material.text_features is not None:
+        gates = output / "gates.parquet"
+        explain(material.manifest, material.text_features, described["fused"], gates)
+    if not drop_twins:
+        return results
+    rest = output / "without-twins"
+    evaluate(material.manifest, modes, rest, without_twins=True)
+    return weigh_twins(material.manifest, output, rest, output / "twins.json")
 
 
 def describe_modes(
@@ -85,6 +104,7 @@ def find_material(
     """
     alone = captions is None and read_run(run).get("captions", "unknown") is None
     material = gather(source, encoders_of(run), captions, features_root, without_captions=alone)
+    warn_of_training_set(run, material.manifest)
     warn_of_other_captions(run, material.captions)
     return material
 

@@ -94,6 +94,15 @@ def read_run(run: Path) -> dict[str, Any]:
     return trained
 
 
+def warn_of_training_set(run: Path, manifest: Path) -> None:
+    """Warn where a run is evaluated on the very images that it was trained on."""
+    name = read_manifest(manifest).info.name
+    if read_run(run).get("trained_on") == name:
+        logger.warning(
+            "%s was trained on %s, so its recalls here say nothing about other places", run, name
+        )
+
+
 def warn_of_other_captions(run: Path, captions: Path | None) -> None:
     """Warn where captions were made in another way than those that a run was trained on."""
     trained = read_run(run)
