@@ -15,7 +15,6 @@ import math
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,39 +25,34 @@ import numpy.lib.format as npy
 from vprcap.errors import InvalidError, MissingError, first_line
 
 MAX_BYTES = 256 * 1024**2
-"""Of a file, or of an array within an archive: ground truth of millions of images is smaller."""
+"""Of a file: ground truth of millions of images is smaller."""
 
 _PLAIN = re.compile(r"[biufSU?]\d{0,5}")
 
 
-def read_array(path: Path, member: str | None = None) -> np.ndarray:
-    """Read a ``.npy`` file, or one array of an ``.npz`` archive; its code is never run.
-
-    Args:
-        path: the file.
-        member: which array of an archive.
+def read_array(path: Path) -> np.ndarray:
+    """Read a ``.npy`` file; its code is never run.
 
     Returns:
         The array. Cells of an object array are numbers, text, None, arrays, or lists of these.
 
     Raises:
-        MissingError: there is no such file or member.
+        MissingError: there is no such file.
         InvalidError: it is damaged, too large, or asks for anything but arrays and numbers.
     """
     if not path.is_file():
         raise MissingError(f"no {path}; put the ground truth of the dataset there")
     try:
-        return _parse(_content(path, member))
+        _check_size(path.stat().st_size)
+        return _parse(path.read_bytes())
     except _Refused as refused:
         raise InvalidError(
             f"{path} asks for {refused}, which ground truth has no need of; it was not run: get "
             "the file from its authors, or list the positives in a CSV"
         ) from None
-    except MissingError:
-        raise
     except MemoryError:
         raise InvalidError(f"{path} claims to be larger than memory; it is damaged") from None
-    except (OSError, zipfile.BadZipFile) as problem:
+    except OSError as problem:
         raise InvalidError(f"cannot read {path}: {first_line(problem)}") from None
     except InvalidError as problem:
         raise InvalidError(f"{path} {problem}") from None
@@ -66,17 +60,6 @@ def read_array(path: Path, member: str | None = None) -> np.ndarray:
         raise InvalidError(
             f"{path} is no NumPy array, or is truncated ({first_line(problem)}); get it again"
         ) from None
-
-
-def _content(path: Path, member: str | None) -> bytes:
-    if member is None:
-        _check_size(path.stat().st_size)
-        return path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        if f"{member}.npy" not in archive.namelist():
-            raise MissingError(f"{path} has no array {member!r}; see its names with numpy.load")
-        _check_size(archive.getinfo(f"{member}.npy").file_size)
-        return archive.read(f"{member}.npy")
 
 
 def _check_size(num_bytes: int) -> None:

@@ -102,6 +102,17 @@ def essex3in1(root: Path) -> None:
     )
 
 
+def gardens_point_tn(root: Path) -> None:
+    folder = root / "gardens-point-tn"
+    write_images(folder / "ref", numbered(range(4)))
+    write_images(folder / "query", numbered(range(7)))
+    # Two images either way whether or not they exist, and three queries of other places.
+    places = [(query, list(range(max(query - 2, 0), query + 3))) for query in range(4)]
+    write_ground_truth(
+        folder / "ground_truth_new.npy", [*places, *((query, [-1]) for query in (4, 5, 6))]
+    )
+
+
 def gardens_point(root: Path) -> None:
     for walk in ("day_left", "day_right", "night_right"):
         write_images(root / "gardens-point" / walk, [f"Image{number:03d}.jpg" for number in GARDEN])
@@ -132,6 +143,7 @@ MINIATURES: dict[str, Callable[[Path], None]] = {
     "gardens-point-0": gardens_point,
     "gardens-point-2": gardens_point,
     "gardens-point-8": gardens_point,
+    "gardens-point-tn": gardens_point_tn,
     "nordland-10": nordland_10,
     "nordland-facil": nordland_facil,
     "nordland-patch-netvlad": nordland_patch_netvlad,

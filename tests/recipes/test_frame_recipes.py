@@ -15,6 +15,7 @@ from frame_miniatures import (
 )
 
 from vprcap.errors import InvalidError, MissingError
+from vprcap.layouts import vpr_bench as vpr_bench_layout
 from vprcap.manifest import Manifest, read_manifest
 from vprcap.positives import build_task
 from vprcap.recipe import load_recipe
@@ -226,6 +227,18 @@ def test_listed_ground_truth_loses_what_does_not_exist_and_says_so(
     assert "1 queries show no place of the database (-1)" in caplog.text
 
 
+def test_true_negatives_have_no_positives_and_stay_queries(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_hand = {0: (0, 1, 2), 1: (0, 1, 2, 3), 2: (0, 1, 2, 3), 3: (1, 2, 3), 4: (), 5: (), 6: ()}
+    assert positives(miniature("gardens-point-tn", tmp_path)) == {
+        f"query/000000{query}.jpg": [f"ref/000000{number}.jpg" for number in own]
+        for query, own in by_hand.items()
+    }
+    assert "3 queries show no place of the database (-1)" in caplog.text
+    assert "dropped 3 references that are not in ref/, first 4" in caplog.text
+
+
 @pytest.mark.parametrize(("name", "tolerance"), [(f"gardens-point-{n}", n) for n in (0, 2, 8)])
 def test_gardens_point_takes_any_two_walks_at_each_tolerance(
     tmp_path: Path, name: str, tolerance: int
@@ -305,7 +318,7 @@ def test_baidu_mall_is_also_read_in_the_at_layout(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", sorted(set(MINIATURES) - {"amstertime"}))
+@pytest.mark.parametrize("name", sorted(set(MINIATURES) - {"amstertime", "gardens-point-tn"}))
 def test_a_part_of_a_dataset_is_refused_by_its_counts(tmp_path: Path, name: str) -> None:
     MINIATURES[name](tmp_path)
     recipe = load_recipe(name)
@@ -314,6 +327,12 @@ def test_a_part_of_a_dataset_is_refused_by_its_counts(tmp_path: Path, name: str)
     with pytest.raises(InvalidError, match=message) as caught:
         scan_dataset(name, tmp_path / recipe.folder, tmp_path / "m.parquet")
     assert "\n" not in str(caught.value) and not (tmp_path / "m.parquet").exists()
+
+
+def test_a_verified_count_of_one_role_is_enough_to_refuse(tmp_path: Path) -> None:
+    MINIATURES["gardens-point-tn"](tmp_path)
+    with pytest.raises(InvalidError, match="has 7 of 400 query images"):
+        scan_dataset("gardens-point-tn", tmp_path / "gardens-point-tn", tmp_path / "m.parquet")
 
 
 def test_unverified_counts_of_amstertime_only_warn(
@@ -403,6 +422,8 @@ def test_a_missing_reference_moves_no_other_positive(tmp_path: Path) -> None:
         (np.arange(6).reshape(2, 3), "its shape is .2, 3."),
         (np.array([[0, "a"], [1, "b"]], dtype=object), "is no whole number"),
         (np.array([[0, 0.5], [1, 1]], dtype=object), "is no whole number"),
+        (np.array([[0, float("inf")], [1, 1]], dtype=object), "is no whole number"),
+        (np.array([[0, float("nan")], [1, 1]], dtype=object), "is no whole number"),
         (np.array([[0, 0], [0, 1]]), "lists 1 queries twice"),
         (np.array([[0, None], [1, 1]], dtype=object), "no ground truth of VPR-Bench"),
         (np.array([[0, 1j], [1, 1]], dtype=object), "no ground truth of VPR-Bench|asks for"),
@@ -416,6 +437,18 @@ def test_ground_truth_of_another_form_is_refused(
     with pytest.raises(InvalidError, match=message) as caught:
         scanned("essex3in1", tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_ground_truth_that_would_fill_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vpr_bench_layout, "MAX_REFERENCES", 100)
+    shared = [0] * 40
+    assert vpr_bench(tmp_path, [(query, shared) for query in range(2)]).rows.num_rows == 4
+    with pytest.raises(InvalidError, match="lists more than 100 references"):
+        vpr_bench(tmp_path, [(query, shared) for query in range(3)])
+    with pytest.raises(InvalidError, match="is no list of numbers"):
+        vpr_bench(tmp_path, [(0, [shared] * 40)])  # type: ignore[list-item]
 
 
 def test_ground_truth_with_a_class_in_it_is_not_run(tmp_path: Path) -> None:

@@ -169,6 +169,8 @@ def read_at_frames(
         MissingError: there is no such folder.
         InvalidError: a northing is no multiple of `metres_apart`, to the decimetre.
     """
+    if not metres_apart > 0:
+        raise InvalidError(f"metres_apart = {metres_apart} in the recipe; it must be above 0")
     columns = read_at(root, folder)
     northings = columns["northing"].to_numpy()
     numbers = np.rint(northings / metres_apart)

@@ -21,6 +21,8 @@ from vprcap.object_array import read_array
 logger = logging.getLogger(__name__)
 
 GROUND_TRUTH = "ground_truth_new.npy"
+MAX_REFERENCES = 10_000_000
+"""In all lists together; a small file may name one long list many times."""
 
 
 def read_vpr_bench(root: Path) -> dict[str, pa.Array]:
@@ -60,10 +62,16 @@ def _by_number(root: Path, folder: str) -> dict[int, str]:
 def _lists(path: Path) -> dict[int, list[int]]:
     """Read which references each query has."""
     array = read_array(path)
+    rows: list[tuple[int, list[int]]] = []
+    num_references = 0
     try:
         if array.ndim != 2 or array.shape[1] != 2:
             raise ValueError(f"its shape is {array.shape}")
-        rows = [(_whole(query)[0], _whole(references)) for query, references in array]
+        for query, references in array:
+            rows.append((_whole(query)[0], _whole(references)))
+            num_references += len(rows[-1][1])
+            if num_references > MAX_REFERENCES:
+                raise ValueError(f"it lists more than {MAX_REFERENCES} references")
     except (TypeError, ValueError, IndexError) as problem:
         raise InvalidError(
             f"{path} is no ground truth of VPR-Bench, a row for each query with its number and a "
@@ -77,10 +85,13 @@ def _lists(path: Path) -> dict[int, list[int]]:
 
 def _whole(cell: Any) -> list[int]:
     """Give the numbers of a cell, which may be one, a list or an array."""
+    if isinstance(cell, list) and not all(isinstance(each, int | np.number) for each in cell):
+        raise ValueError(f"{cell[:3]!r:.40} is no list of numbers")
     values = np.ravel(np.asarray(cell))
     if not len(values):  # an empty list has no type of its own
         return []
-    if values.dtype.kind not in "iuf" or (np.rint(values) != values).any():
+    in_range = values.dtype.kind in "iuf" and (np.abs(values) < 2**53).all()
+    if not in_range or (np.rint(values) != values).any():
         raise ValueError(f"{cell!r:.40} is no whole number")
     numbers: list[int] = values.astype(np.int64).tolist()
     return numbers
