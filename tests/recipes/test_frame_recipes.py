@@ -407,6 +407,14 @@ def test_queries_beyond_the_last_are_dropped_and_counted(
     assert "dropped 2 references that are not in ref/, first -1" in caplog.text
 
 
+def test_a_query_without_a_row_is_counted_and_has_no_positives(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = positives(vpr_bench(tmp_path, [(1, [0])]))
+    assert found == {"query/0000000.jpg": [], "query/0000001.jpg": ["ref/0000000.jpg"]}
+    assert "1 images of query/ have no row, first 0" in caplog.text
+
+
 def test_a_missing_reference_moves_no_other_positive(tmp_path: Path) -> None:
     vpr_bench(tmp_path, [(0, [0]), (1, [1])])
     (tmp_path / "essex3in1/ref/0000000.jpg").unlink()
@@ -414,6 +422,13 @@ def test_a_missing_reference_moves_no_other_positive(tmp_path: Path) -> None:
         "query/0000000.jpg": [],
         "query/0000001.jpg": ["ref/0000001.jpg"],
     }
+
+
+def cells_of_matrices() -> np.ndarray:
+    """An array that prints in several lines."""
+    array = np.empty((1, 2), dtype=object)
+    array[0, 0], array[0, 1] = 0, np.array([[0.5], [1.5]])
+    return array
 
 
 @pytest.mark.parametrize(
@@ -424,6 +439,7 @@ def test_a_missing_reference_moves_no_other_positive(tmp_path: Path) -> None:
         (np.array([[0, 0.5], [1, 1]], dtype=object), "is no whole number"),
         (np.array([[0, float("inf")], [1, 1]], dtype=object), "is no whole number"),
         (np.array([[0, float("nan")], [1, 1]], dtype=object), "is no whole number"),
+        (cells_of_matrices(), "is no whole number"),
         (np.array([[0, 0], [0, 1]]), "lists 1 queries twice"),
         (np.array([[0, None], [1, 1]], dtype=object), "no ground truth of VPR-Bench"),
         (np.array([[0, 1j], [1, 1]], dtype=object), "no ground truth of VPR-Bench|asks for"),

@@ -92,7 +92,7 @@ def _whole(cell: Any) -> list[int]:
         return []
     in_range = values.dtype.kind in "iuf" and (np.abs(values) < 2**53).all()
     if not in_range or (np.rint(values) != values).any():
-        raise ValueError(f"{cell!r:.40} is no whole number")
+        raise ValueError(f"{values[:3].tolist()!r:.40} is no whole number")
     numbers: list[int] = values.astype(np.int64).tolist()
     return numbers
 
@@ -111,11 +111,9 @@ def _warn_of_dropped(
         logger.warning(
             "%s: dropped %d references that are not in ref/, first %d", path, len(absent), absent[0]
         )
-    strangers = lists.keys() - queries.keys()
-    if strangers:
-        logger.warning(
-            "%s: dropped %d queries that are not in query/, first %d",
-            path,
-            len(strangers),
-            min(strangers),
-        )
+    for numbers, text in (
+        (lists.keys() - queries.keys(), "dropped %d queries that are not in query/, first %d"),
+        (queries.keys() - lists.keys(), "%d images of query/ have no row, first %d"),
+    ):
+        if numbers:
+            logger.warning(f"%s: {text}", path, len(numbers), min(numbers))
