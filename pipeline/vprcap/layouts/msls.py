@@ -171,9 +171,8 @@ def _listed(path: Path, rows: pa.Table) -> pa.Array:
     image_of = {(role, key): image_id for key, role, image_id in zip(*names, strict=True)}
     own: dict[str, list[str]] = {}
     try:
-        for query, *positives in map(str.split, filter(str.strip, path.open(encoding="utf-8"))):
-            listed = [image_of["database", key] for key in positives]
-            own[image_of["query", query]] = listed
+        for query, *positives in filter(None, map(str.split, path.read_text("utf-8").splitlines())):
+            own[image_of["query", query]] = [image_of["database", key] for key in positives]
     except (KeyError, UnicodeDecodeError) as problem:
         raise InvalidError(
             f"{path} names {problem}, which is no image of the set; a line is a query's key and "
