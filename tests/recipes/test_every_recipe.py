@@ -6,6 +6,9 @@ from the manifest's columns and the recipe's rule.
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 from position_miniatures import MINIATURES
 
 from vprcap.caption_job import open_job
+from vprcap.decoding import DecodePool
 from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
 from vprcap.manifest import Manifest, read_manifest
@@ -31,6 +35,17 @@ SPLITS = [
     for split in load_recipe(name).splits
 ]
 Row = dict[str, object]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_decoder() -> Iterator[None]:
+    """Decode all sets in one process: to start one takes longer than a miniature does."""
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        start = cache(lambda *arguments: stack.enter_context(DecodePool(*arguments)))
+        patch.setattr(
+            "vprcap.stages.caption.DecodePool", lambda *arguments: nullcontext(start(*arguments))
+        )
+        yield
 
 
 def prepared(name: str, split: str, root: Path, *, allow_partial: bool = True) -> Path:
