@@ -24,6 +24,10 @@ def scan_command(
     column: Annotated[
         list[str] | None, typer.Option(help="OURS=THEIRS where the table names a column otherwise.")
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet with query and database: lists the positives."),
+    ] = None,
     positives: Annotated[
         str,
         typer.Option(
@@ -59,20 +63,21 @@ def scan_command(
     from vprcap.workflows.prepare import Source, scan_source
 
     source = Source(images, dataset, root, split, captions_root, allow_partial)
-    pairs = dict(_renaming(text) for text in column or [])
+    columns = dict(_renaming(text) for text in column or [])
     rule = parse_rule(positives)
     if check:
         written = scan_and_check(
             source,
             output,
             table=table,
-            columns=pairs,
+            columns=columns,
+            pairs=pairs,
             rule=rule,
             decode_workers=decode_workers,
             max_megapixels=max_megapixels,
         )
     else:
-        written = scan_source(source, output, table=table, columns=pairs, rule=rule)
+        written = scan_source(source, output, table=table, columns=columns, pairs=pairs, rule=rule)
     _print_manifest(written, check, as_json)
 
 

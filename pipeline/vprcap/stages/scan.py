@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 from vprcap.counts import count, differences, likely_cause
 from vprcap.errors import InvalidError, MissingError
 from vprcap.layouts.at import read_at
-from vprcap.layouts.folder import images_below
+from vprcap.layouts.folder import images_below, roles_of
 from vprcap.layouts.kinds import read_layout
+from vprcap.layouts.pairs import read_pairs
 from vprcap.layouts.table import read_table
 from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
+from vprcap.positives import build_task
 from vprcap.recipe import Recipe, load_recipe
 from vprcap.rule import WITHIN_25_M, PositiveRule
 
@@ -29,6 +31,7 @@ def scan(
     *,
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    pairs: Path | None = None,
     rule: PositiveRule = WITHIN_25_M,
 ) -> Path:
     """Write the manifest of a folder of images.
@@ -41,10 +44,12 @@ def scan(
         output: manifest to write.
         table: CSV or Parquet, see `vprcap.layouts.table`.
         columns: our column name -> the table's, where they differ.
+        pairs: CSV or Parquet of positives, see `vprcap.layouts.pairs`; its rule is ``listed``.
         rule: what a positive is.
 
     Raises:
         MissingError: no such folder or table, or the table names only images that are not there.
+        InvalidError: a table, pairs and a rule contradict one another.
     """
     if not images.is_dir():
         raise MissingError(f"no folder {images}; give the folder that holds the images")
@@ -54,9 +59,44 @@ def scan(
         raise InvalidError("--column renames columns of a table; give --table as well")
     else:
         found = _read_folder(images)
+    if pairs is not None:
+        found, rule = _with_pairs(found, pairs), _rule_of_pairs(rule)
+    elif rule.kind == "listed":
+        raise InvalidError("positives as listed need their list; give --pairs FILE")
     manifest = build_manifest(found, ManifestInfo(str(images.absolute()), output.stem, rule))
     _check_present(manifest, images)
+    if pairs is not None:
+        _check_pairs(manifest, pairs)
     return write_manifest(manifest, output)
+
+
+def _with_pairs(found: dict[str, pa.Array], pairs: Path) -> dict[str, pa.Array]:
+    """Add listed positives, and the roles of folders where nothing else says a role."""
+    image_ids = found["image_id"]
+    return {"role": roles_of(image_ids), **found, "positives": read_pairs(pairs, image_ids)}
+
+
+def _rule_of_pairs(rule: PositiveRule) -> PositiveRule:
+    if rule != WITHIN_25_M and rule.kind != "listed":
+        raise InvalidError(f"--pairs lists the positives, so {rule} cannot hold; say one of them")
+    return PositiveRule("listed")
+
+
+def _check_pairs(manifest: Manifest, pairs: Path) -> None:
+    """Refuse pairs whose first image is no query or whose second is no database image."""
+    roles = manifest.rows["role"]
+    no_query = pc.and_(
+        pc.is_valid(manifest.rows["positives"]),
+        pc.fill_null(pc.not_equal(roles, "query"), True),
+    )
+    strangers = manifest.rows["image_id"].filter(no_query)
+    if len(strangers):
+        raise InvalidError(
+            f"{len(strangers)} images in column query of {pairs} are no queries, first "
+            f"{strangers[0].as_py()!r}; are its columns swapped? Roles come from the table, or "
+            "from folders named database and queries"
+        )
+    build_task(manifest)  # refuses positives that are no database images
 
 
 def _read_folder(images: Path) -> dict[str, pa.Array]:

@@ -65,6 +65,7 @@ def scan_source(
     *,
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    pairs: Path | None = None,
     rule: PositiveRule = WITHIN_25_M,
 ) -> Path:
     """Scan a folder or a dataset, also where it was scanned before, and return the manifest.
@@ -74,13 +75,14 @@ def scan_source(
         output: manifest to write; that of a dataset may be left to vprcap.
         table: which images of a folder belong to the set.
         columns: our column name -> the table's, where they differ.
+        pairs: lists the positives of one's own images.
         rule: what a positive is; a dataset's recipe says it for itself.
     """
     if source.dataset is not None and source.path is None:
-        if table is not None or columns or rule != WITHIN_25_M:
+        if table is not None or columns or pairs is not None or rule != WITHIN_25_M:
             raise InvalidError(
-                "--table, --column and --positives are for one's own images; the recipe of "
-                f"{source.dataset} says all of that"
+                "--table, --column, --pairs and --positives are for one's own images; the recipe "
+                f"of {source.dataset} says all of that"
             )
         images, manifest = _place_of_dataset(source, source.dataset)
         return scan_dataset(
@@ -92,7 +94,7 @@ def scan_source(
         )
     if source.path is None or source.dataset is not None or output is None:
         raise InvalidError("name either IMAGES and --output MANIFEST, or --dataset NAME")
-    return scan(source.path, output, table=table, columns=columns, rule=rule)
+    return scan(source.path, output, table=table, columns=columns, pairs=pairs, rule=rule)
 
 
 def _place_of_dataset(source: Source, dataset: str) -> tuple[Path, Path]:
