@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.layouts.folder import images_below
+from vprcap.layouts.folder import image_ids_below
 from vprcap.layouts.netvlad import db_struct, names_of
 from vprcap.layouts.present import are_present, only_present
 from vprcap.layouts.projection import to_utm
@@ -64,10 +64,14 @@ def _as_on_disk(root: Path, names: list[str]) -> pa.Array:
 
 
 def _queries(root: Path, folder: str) -> dict[str, pa.Array]:
-    ids = images_below(root, folder)
-    degrees = [_degrees(root / image_id) for image_id in ids.to_pylist()]
+    ids = image_ids_below(root, folder)
+    degrees = [_degrees(root / image_id) for image_id in ids]
     lat, lon = (pa.array([pair[axis] for pair in degrees], pa.float64()) for axis in (0, 1))
-    return {"image_id": ids, "role": pa.repeat("query", len(ids)), **to_utm(lat, lon)}
+    return {
+        "image_id": pa.array(ids, pa.string()),
+        "role": pa.repeat("query", len(ids)),
+        **to_utm(lat, lon),
+    }
 
 
 def _degrees(image: Path) -> tuple[float, float]:
