@@ -375,6 +375,37 @@ def test_names_that_are_not_utf8_are_refused_or_passed_over(tmp_path: Path) -> N
         rescanned("eynsham", tmp_path)
 
 
+def test_a_mat_whose_positions_are_not_its_images_is_refused(tmp_path: Path) -> None:
+    minis.MINIATURES["pitts30k"](tmp_path)
+    mat = tmp_path / "pitts30k/datasets/pitts30k_test.mat"
+    queries = dict.fromkeys(minis.PITTS_QUERIES, (584000.0, 4476000.0, 17.0))
+    minis.write_mat(mat, "test", minis.PITTS_DATABASE, queries)
+    with pytest.raises(InvalidError, match=r"no NetVLAD dbStruct \(utmQ is not 2 x 2 as qImageFns"):
+        rescanned("pitts30k", tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: bytes) -> list[bytes]:
+        raise PermissionError(13, "Permission denied", folder)
+
+    minis.MINIATURES["pitts30k"](tmp_path)
+    monkeypatch.setattr("vprcap.layouts.present.os.listdir", refuse)
+    with pytest.raises(InvalidError, match="cannot read folder .*/pitts30k/000; make it readable"):
+        rescanned("pitts30k", tmp_path)
+
+
+def test_swapped_roles_are_recognised_by_their_counts(tmp_path: Path) -> None:
+    minis.write_own_images(tmp_path)
+    recipe = (shipped("manifests") / "own-images.toml").read_text()
+    mine = tmp_path / "own.toml"
+    counts = "[splits.all]\ncounts = { database = 1, query = 2 }\n"
+    mine.write_text(recipe.replace("[splits.all]\n", counts, 1))
+    with pytest.raises(InvalidError, match="likely cause: database and queries are swapped"):
+        scan_dataset(str(mine), tmp_path / "own-images", tmp_path / "m.parquet")
+
+
 def test_a_tokyo_query_needs_its_table(tmp_path: Path) -> None:
     minis.write_tokyo(tmp_path)
     table = tmp_path / "tokyo247/247query_subset_v2/00002.csv"

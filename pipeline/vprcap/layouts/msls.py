@@ -70,6 +70,8 @@ def read_msls(
 
 def _folders(root: Path, part: str, cities: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each city with its folder relative to `root`."""
+    if not (root / part).is_dir():
+        raise MissingError(f"no folder {root / part}; unpack MSLS there")
     there = {name.lower(): name for name in sorted(os.listdir(root / part))}
     absent = [city for city in cities if city not in there]
     if len(absent) == len(cities):

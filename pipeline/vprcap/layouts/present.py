@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vprcap.errors import MissingError
+from vprcap.errors import InvalidError, MissingError
 from vprcap.manifest import check_plain
 
 
@@ -41,7 +41,7 @@ def are_present(root: Path, image_ids: pa.Array) -> pa.Array:
     """Say for each id whether `root` has a file of this name.
 
     Raises:
-        InvalidError: an id leaves `root`.
+        InvalidError: an id leaves `root`, or a folder cannot be read.
     """
     check_plain(pa.chunked_array([image_ids]))
     # As bytes: another file's name in the same folder need not be UTF-8.
@@ -54,7 +54,9 @@ def are_present(root: Path, image_ids: pa.Array) -> pa.Array:
 def _files(root: Path, parent: str) -> pa.Array:
     try:
         names = os.listdir(os.fsencode(root / parent))
-    except OSError:
+    except PermissionError:
+        raise InvalidError(f"cannot read folder {root / parent}; make it readable") from None
+    except OSError:  # no such folder, or no folder's name
         names = []
     start = f"{parent}/".encode() if parent else b""
     return pa.array([start + name for name in names], pa.binary())

@@ -7,13 +7,12 @@ name, latitude and longitude.
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vprcap.errors import InvalidError, MissingError
 from vprcap.layouts.folder import image_ids_below
-from vprcap.layouts.netvlad import db_struct, names_of
+from vprcap.layouts.netvlad import read_db_struct
 from vprcap.layouts.present import are_present, only_present
 from vprcap.layouts.projection import to_utm
 
@@ -34,15 +33,13 @@ def read_tokyo247(
         MissingError: the .mat, the queries or the CSV of one are not there.
         InvalidError: one of them cannot be read.
     """
-    fields = db_struct(root / mat)
-    names = names_of(fields["dbImageFns"])
-    if len(names) != fields["utmDb"].shape[1]:
-        raise InvalidError(f"{root / mat} has not one position for each image; it is damaged")
+    listed = read_db_struct(root / mat)
+    names = [_below(images, name) for name in listed.database]
     database = only_present(
         {
-            "image_id": _as_on_disk(root, [_below(images, name) for name in names]),
-            "easting": pa.array(fields["utmDb"][0].astype(np.float64)),
-            "northing": pa.array(fields["utmDb"][1].astype(np.float64)),
+            "image_id": _as_on_disk(root, names),
+            "easting": pa.array(listed.database_utm[:, 0]),
+            "northing": pa.array(listed.database_utm[:, 1]),
             "zone": pa.repeat(zone, len(names)),
             "role": pa.repeat("database", len(names)),
         },
