@@ -116,6 +116,8 @@ def gardens_point_tn(root: Path) -> None:
 def gardens_point(root: Path) -> None:
     for walk in ("day_left", "day_right", "night_right"):
         write_images(root / "gardens-point" / walk, [f"Image{number:03d}.jpg" for number in GARDEN])
+    for folder in ("ref", "query"):  # VPR-Bench's copy of one pair
+        write_images(root / "gardens-point" / folder, numbered(range(3)))
 
 
 def amstertime(root: Path) -> None:
