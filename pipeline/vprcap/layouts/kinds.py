@@ -13,7 +13,7 @@ from vprcap.layouts.frames import read_at_frames, read_frames, read_named_frames
 from vprcap.layouts.gsv_cities import read_gsv_cities
 from vprcap.layouts.msls import read_msls
 from vprcap.layouts.netvlad import read_netvlad
-from vprcap.layouts.table import read_table
+from vprcap.layouts.table import read_whole_table
 from vprcap.layouts.tokyo247 import read_tokyo247
 from vprcap.layouts.vpr_bench import read_vpr_bench
 
@@ -65,4 +65,4 @@ def read_layout(kind: str, root: Path, fields: Mapping[str, Any]) -> dict[str, p
 def _read_table(
     root: Path, table: str, columns: Mapping[str, str] | None = None
 ) -> dict[str, pa.Array]:
-    return read_table(root / table, columns or {})
+    return read_whole_table(root / table, columns or {})
