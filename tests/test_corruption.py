@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from vprcap.corruption import KINDS, OBJECTS, Captions, Corruption, corrupt
 from vprcap.errors import InvalidError
 from vprcap.manifest import ManifestInfo, build_manifest
+from vprcap.rule import WITHIN_25_M, PositiveRule
 from vprcap.same_place import same_place
 
 CAPTIONS = ["a red house", None, "Two grey towers and a red door", "  ", "a green hill"]
@@ -157,10 +158,12 @@ def test_a_corruption_that_cannot_be_is_refused(
         Corruption(kind, strength, 0, other)
 
 
-def compared(columns: dict[str, list[object]], first: int, second: int) -> bool:
+def compared(
+    columns: dict[str, list[object]], first: int, second: int, rule: PositiveRule = WITHIN_25_M
+) -> bool:
     ids = [f"{number}.jpg" for number in range(len(next(iter(columns.values()))))]
     arrays = {"image_id": pa.array(ids)} | {name: pa.array(each) for name, each in columns.items()}
-    manifest = build_manifest(arrays, ManifestInfo("/data", "toy"))
+    manifest = build_manifest(arrays, ManifestInfo("/data", "toy", rule))
     return bool(same_place(manifest)(np.array([first]), np.array([second]))[0])
 
 
@@ -173,6 +176,30 @@ def test_images_show_one_place_by_name_or_within_the_positive_radius() -> None:
     assert compared(both, 0, 1) and compared(both, 0, 2) and not compared(both, 1, 2)
     unknown = {"place_id": ["a", None, "b"]}
     assert compared(unknown, 0, 1) and not compared(unknown, 0, 2)
+
+
+def test_images_of_two_cities_never_show_one_place() -> None:
+    cities = {"domain": ["cph", "sf", "cph"], "easting": [0.0] * 3, "northing": [0.0] * 3}
+    assert compared(cities, 0, 2)
+    alone = {"domain": ["cph", "sf", "cph"]}
+    assert not compared(alone, 0, 1) and compared(alone, 0, 2)
+
+
+def test_images_show_one_place_within_the_frame_tolerance() -> None:
+    frames = {"frame": [0, 2, 3]}
+    rule = PositiveRule("frames", frames=2)
+    assert compared(frames, 0, 1, rule) and not compared(frames, 0, 2, rule)
+
+
+def test_images_show_one_place_where_a_list_says_so() -> None:
+    listed = {
+        "role": ["database", "database", "query"],
+        "positives": [None, None, ["0.jpg"]],
+    }
+    rule = PositiveRule("listed")
+    assert compared(listed, 2, 0, rule) and compared(listed, 0, 2, rule)
+    assert not compared(listed, 2, 1, rule) and not compared(listed, 1, 2, rule)
+    assert compared(listed, 0, 1, rule)  # two database images: nobody said
 
 
 def test_a_set_of_unknown_places_is_refused() -> None:

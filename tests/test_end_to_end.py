@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,24 +13,28 @@ from vprcap.cli import main
 from vprcap.descriptors import QUERY_MODES
 
 
-def test_caption_train_and_eval_by_dataset_name(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def vprcap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run a command in an empty folder; give what it says on stdout, and on stderr after it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VPRCAP_DATA", str(tmp_path / "data"))
-    write_gsv_cities(tmp_path / "data/gsv-cities")
-    write_pitts(tmp_path / "data/pitts30k")
 
-    def vprcap(*arguments: str) -> str:
+    def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["vprcap", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         output = capsys.readouterr()
         assert ended.value.code == 0, output.err
-        return output.out
+        return output.out + (output.err if "--json" not in arguments else "")
 
+    return run
+
+
+def test_caption_train_and_eval_by_dataset_name(tmp_path: Path, vprcap: Callable[..., str]) -> None:
+    write_gsv_cities(tmp_path / "data/gsv-cities")
+    write_pitts(tmp_path / "data/pitts30k")
     fake = ["--captioner", "fake"]
     assert "40 images: 40 ok" in vprcap("caption", "--dataset", "gsv-cities", *fake)
     partial = ["--dataset", "pitts30k", "--allow-partial"]
@@ -45,6 +50,20 @@ def test_caption_train_and_eval_by_dataset_name(
     results = json.loads(vprcap("eval", "--dataset", "pitts30k", "--json"))
     assert results["num_queries"] == 10 and set(results["recall"]) == set(QUERY_MODES)
     check_against_brute_force(tmp_path / "runs/combiner/eval/pitts30k-test", results)
+
+
+def test_a_set_without_places_is_trained_on_in_cells_and_warned_of_in_evaluation(
+    tmp_path: Path, vprcap: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pitts(tmp_path / "data/pitts30k")
+    image, text = write_encoders(tmp_path / "encoders")
+    vprcap(
+        *("train", "--dataset", "pitts30k", "--allow-partial", "--no-captions", "--epochs", "1"),
+        *("--descriptor-dim", "16", "--image-encoder", str(image), "--text-encoder", str(text)),
+    )
+    assert f"cut into {NUM_PLACES} cells; 0 of 20 images are alone" in caplog.text
+    vprcap("eval", "--dataset", "pitts30k")
+    assert "was trained on pitts30k-test, so its recalls here say nothing" in caplog.text
 
 
 def check_against_brute_force(folder: Path, results: dict) -> None:

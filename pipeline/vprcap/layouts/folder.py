@@ -1,57 +1,123 @@
-"""Which image files lie below a folder."""
+"""Which image files lie below a folder.
+
+One listing call a folder and whole columns from there on: a set has more names than anything else,
+and a path object for each would cost more than reading the disk.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vprcap.errors import InvalidError, MissingError
+import pyarrow as pa
+import pyarrow.compute as pc
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
-_ROLE_OF_FOLDER = {"database": "database", "queries": "query", "query": "query"}
+from vprcap.errors import InvalidError, MissingError, first_line
+
+_SUFFIXES = (b".jpg", b".jpeg", b".png", b".webp", b".tif", b".tiff", b".bmp", b".gif")
+_LONGEST = max(map(len, _SUFFIXES))
+_NEAREST_ROLE_FOLDER = r"(?s)^(?:.*/)?(?P<folder>database|queries|query)/"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The images of one folder, those of folders below it not included."""
+
+    path: str
+    """Relative to the image root, with forward slashes; "" is the root itself."""
+    names: pa.Array
+    """File names, in no order."""
+
+    @property
+    def image_ids(self) -> pa.Array:
+        """Ids relative to the image root."""
+        if not self.path:
+            return self.names
+        return pc.binary_join_element_wise(self.path, self.names, "/")
 
 
 def image_ids_below(root: Path, folder: str = ".") -> list[str]:
-    """List the images below `root/folder` as sorted ids relative to `root`.
+    """List the images below `root/folder` as sorted ids relative to `root`; see `walk`."""
+    found = concatenated(part.image_ids for part in walk(root, folder))
+    ids: list[str] = found.take(pc.sort_indices(found)).to_pylist()
+    return ids
+
+
+def concatenated(columns: Iterable[pa.Array]) -> pa.Array:
+    """Put text columns below one another; of none, an empty one."""
+    return pa.concat_arrays([pa.array([], pa.string()), *columns])
+
+
+def walk(root: Path, folder: str = ".") -> Iterator[Folder]:
+    """Yield `root/folder` and the folders below it, each with the images in it.
 
     Symbolic links to folders are not followed, so a loop cannot trap the walk. The folders that
     vprcap itself writes (`captions`, `features`) and hidden ones are passed over.
 
     Raises:
         MissingError: there is no such folder.
-        InvalidError: a file name is not UTF-8.
+        InvalidError: it leaves `root`, a folder cannot be read, or a file name is not UTF-8.
     """
-    start = root / folder
-    if not start.is_dir():
-        raise MissingError(f"no folder {start}; check the path")
-    return sorted(_walk(root, start))
-
-
-def _walk(root: Path, start: Path) -> Iterator[str]:
-    for parent, folders, files in os.walk(start):
-        own = Path(parent) == root
-        folders[:] = sorted(
-            name
+    start = PurePosixPath(folder)
+    if start.is_absolute() or ".." in start.parts:
+        raise InvalidError(f"folder {folder!r} leaves {root}; name one below it")
+    if not (root / start).is_dir():
+        raise MissingError(f"no folder {root / start}; check the path")
+    waiting = ["/".join(start.parts)]
+    while waiting:
+        path = waiting.pop()
+        folders, names = _list(root / path)
+        own = ("captions", "features") if not path else ()
+        waiting += [
+            f"{path}/{name}" if path else name
             for name in folders
-            if not name.startswith(".") and not (own and name in ("captions", "features"))
-        )
-        for name in files:
-            if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield _image_id(root, Path(parent, name))
+            if not name.startswith(".") and name not in own
+        ]
+        yield Folder(path, _images(path, names))
 
 
-def _image_id(root: Path, path: Path) -> str:
-    image_id = path.relative_to(root).as_posix()
+def _list(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in a folder."""
+    folders, names = [], []
     try:
-        image_id.encode()
-    except UnicodeEncodeError:
-        shown = os.fsencode(image_id).decode("utf-8", "backslashreplace")
-        raise InvalidError(f"file name {shown} is not UTF-8; rename it") from None
-    return image_id
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                elif not os.path.isdir(entry.path):  # a link to a file, or to nothing
+                    names.append(entry.name)
+    except OSError as problem:
+        raise InvalidError(
+            f"cannot read folder {ascii(str(folder))}: {problem.strerror or first_line(problem)}; "
+            "make it readable, or move it out of the images"
+        ) from None
+    return folders, names
 
 
-def role_of(image_id: str) -> str | None:
-    """Read the role off the nearest folder named ``database``, ``queries`` or ``query``."""
-    for folder in reversed(PurePosixPath(image_id).parts[:-1]):
-        if folder in _ROLE_OF_FOLDER:
-            return _ROLE_OF_FOLDER[folder]
-    return None
+def _images(path: str, names: list[str]) -> pa.Array:
+    """Keep the names that end as images do: few ends are different, so each is judged once."""
+    try:
+        column = pa.array([*names, path], pa.string())[:-1]
+    except (UnicodeEncodeError, pa.ArrowInvalid):
+        raise InvalidError(
+            f"file name {_first_foreign(path, names)} is not UTF-8; rename it"
+        ) from None
+    ends = pc.binary_slice(column.cast(pa.binary()), -_LONGEST).dictionary_encode()
+    known = [end.lower().endswith(_SUFFIXES) for end in ends.dictionary.to_pylist()]
+    image = pa.array(known, pa.bool_()).take(ends.indices)
+    return column.filter(pc.and_not(image, pc.starts_with(column, ".")))
+
+
+def _first_foreign(path: str, names: list[str]) -> str:
+    """Spell the first name whose bytes are not UTF-8 so that it can be printed."""
+    spelled = [os.fsencode(f"{path}/{name}".lstrip("/")) for name in sorted(names)]
+    texts = [each.decode("utf-8", "backslashreplace") for each in spelled]
+    return next(text for text, each in zip(texts, spelled, strict=True) if text.encode() != each)
+
+
+def roles_of(image_ids: pa.Array) -> pa.Array:
+    """Read each role off the nearest folder named ``database``, ``queries`` or ``query``."""
+    folders = pc.extract_regex(image_ids, _NEAREST_ROLE_FOLDER)
+    return pc.replace_substring_regex(pc.struct_field(folders, "folder"), "^queries$", "query")

@@ -20,6 +20,7 @@ from vprcap.workflows.material import (
     gather,
     read_run,
     warn_of_other_captions,
+    warn_of_training_set,
 )
 from vprcap.workflows.prepare import Source, find_manifest
 
@@ -103,6 +104,7 @@ def find_material(
     """
     alone = captions is None and read_run(run).get("captions", "unknown") is None
     material = gather(source, encoders_of(run), captions, features_root, without_captions=alone)
+    warn_of_training_set(run, material.manifest)
     warn_of_other_captions(run, material.captions)
     return material
 

@@ -16,6 +16,7 @@ def scan_and_check(
     *,
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    pairs: Path | None = None,
     rule: PositiveRule = WITHIN_25_M,
     decode_workers: int | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
@@ -27,14 +28,15 @@ def scan_and_check(
         output: as those below, see `vprcap.workflows.prepare.scan_source`.
         table: not of a manifest, which knows its images.
         columns: not of a manifest.
+        pairs: not of a manifest.
         rule: not of a manifest.
         decode_workers: see `vprcap.stages.check.check`.
         max_megapixels: see there.
     """
     manifest = source.path
     if manifest is None or manifest.is_dir() or source.dataset is not None:
-        manifest = scan_source(source, output, table=table, columns=columns, rule=rule)
-    elif output is not None or table is not None or columns or rule != WITHIN_25_M:
+        manifest = scan_source(source, output, table=table, columns=columns, pairs=pairs, rule=rule)
+    elif any((output, table, columns, pairs)) or rule != WITHIN_25_M:
         raise InvalidError(
             f"{manifest} is no folder to scan; give nothing else beside a manifest and --check"
         )

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.layouts.folder import image_ids_below
-from vprcap.manifest import Manifest, read_manifest
+from vprcap.manifest import ManifestInfo, iter_image_ids, read_manifest_info
 from vprcap.plan import plan_path
 from vprcap.recipe import load_recipe
 from vprcap.rule import WITHIN_25_M, PositiveRule
+from vprcap.sorted_ids import compare
 from vprcap.stages.scan import scan, scan_dataset
 from vprcap.stages.shard import shard
 
@@ -46,15 +49,16 @@ def find_manifest(source: Source) -> Path:
     manifest = captions_root_of(source, source.path) / f"{source.path.absolute().name}.parquet"
     if not manifest.exists():
         return scan(source.path, manifest)
-    stored = _of_folder(manifest, source.path)
-    added = set(image_ids_below(source.path)) - set(stored.image_ids)
+    _of_folder(manifest, source.path)
+    found = [pa.array(image_ids_below(source.path), pa.string())]
+    added = [new for new, _ in compare(found, iter_image_ids(manifest)) if len(new)]
     if added:
         logger.warning(
             "%d images were added to %s since it was scanned, first %s; they are left out: "
             "scan it to a new manifest to caption them",
-            len(added),
+            sum(map(len, added)),
             source.path,
-            ascii(min(added)),
+            ascii(added[0][0].as_py()),
         )
     return manifest
 
@@ -65,6 +69,7 @@ def scan_source(
     *,
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    pairs: Path | None = None,
     rule: PositiveRule = WITHIN_25_M,
 ) -> Path:
     """Scan a folder or a dataset, also where it was scanned before, and return the manifest.
@@ -74,13 +79,14 @@ def scan_source(
         output: manifest to write; that of a dataset may be left to vprcap.
         table: which images of a folder belong to the set.
         columns: our column name -> the table's, where they differ.
+        pairs: lists the positives of one's own images.
         rule: what a positive is; a dataset's recipe says it for itself.
     """
     if source.dataset is not None and source.path is None:
-        if table is not None or columns or rule != WITHIN_25_M:
+        if table is not None or columns or pairs is not None or rule != WITHIN_25_M:
             raise InvalidError(
-                "--table, --column and --positives are for one's own images; the recipe of "
-                f"{source.dataset} says all of that"
+                "--table, --column, --pairs and --positives are for one's own images; the recipe "
+                f"of {source.dataset} says all of that"
             )
         images, manifest = _place_of_dataset(source, source.dataset)
         return scan_dataset(
@@ -92,7 +98,7 @@ def scan_source(
         )
     if source.path is None or source.dataset is not None or output is None:
         raise InvalidError("name either IMAGES and --output MANIFEST, or --dataset NAME")
-    return scan(source.path, output, table=table, columns=columns, rule=rule)
+    return scan(source.path, output, table=table, columns=columns, pairs=pairs, rule=rule)
 
 
 def _place_of_dataset(source: Source, dataset: str) -> tuple[Path, Path]:
@@ -110,7 +116,7 @@ def _place_of_dataset(source: Source, dataset: str) -> tuple[Path, Path]:
 def _manifest_of_dataset(source: Source, dataset: str) -> Path:
     images, manifest = _place_of_dataset(source, dataset)
     if manifest.exists():
-        if _of_folder(manifest, images).info.partial:
+        if _of_folder(manifest, images).partial:
             logger.warning(
                 "%s was accepted as partial, and so are its results; remove it to scan again",
                 manifest,
@@ -119,12 +125,12 @@ def _manifest_of_dataset(source: Source, dataset: str) -> Path:
     return scan_source(source, manifest)
 
 
-def _of_folder(manifest: Path, images: Path) -> Manifest:
-    """Read a manifest that was found by its name; refuse that of another folder."""
-    stored = read_manifest(manifest)
-    if Path(stored.info.image_root) != images.absolute():
+def _of_folder(manifest: Path, images: Path) -> ManifestInfo:
+    """Read about a manifest that was found by its name; refuse that of another folder."""
+    stored, _ = read_manifest_info(manifest)
+    if Path(stored.image_root) != images.absolute():
         raise StaleArtefactError(
-            f"{manifest} is of images in {stored.info.image_root}, not in {images.absolute()}; "
+            f"{manifest} is of images in {stored.image_root}, not in {images.absolute()}; "
             "remove it, or give another --captions-root"
         )
     return stored
