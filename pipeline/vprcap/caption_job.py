@@ -14,7 +14,7 @@ from vprcap.errors import BusyError, MissingError
 from vprcap.files import storage_errors
 from vprcap.journal import Journal
 from vprcap.lease import claim
-from vprcap.manifest import Manifest, read_manifest
+from vprcap.manifest import read_manifest_info
 from vprcap.plan import Plan, Shard, drift, plan_path, read_plan
 from vprcap.prompt import load_prompt
 
@@ -72,8 +72,8 @@ def open_job(
         InvalidError: a finished part is damaged.
     """
     plan = read_plan(plan_path(manifest))
-    stored = read_manifest(manifest)
-    _report_drift(plan, stored)
+    of_set, _ = read_manifest_info(manifest)
+    _report_drift(plan, manifest, of_set.name)
     plan = plan if limit is None else plan.first(limit)
     root = Path(plan.info.image_root)
     if not root.is_dir():
@@ -88,19 +88,19 @@ def open_job(
     )
     # The manifest's name comes first: two splits of one dataset share an image root.
     suffix = "" if limit is None else f"-first-{plan.info.num_images}"
-    name = f"{stored.info.name}-{loaded.config.set_name}{suffix}"
+    name = f"{of_set.name}-{loaded.config.set_name}{suffix}"
     captions = CaptionSet((captions_root or root / "captions") / name)
     captions.check(loaded.config, asdict(plan.info))
     return CaptionJob(plan, captions, loaded, _pending(plan, captions))
 
 
-def _report_drift(plan: Plan, manifest: Manifest) -> None:
+def _report_drift(plan: Plan, manifest: Path, name: str) -> None:
     added, lost = drift(plan, manifest)
     if added or lost:
         logger.warning(
             "%s: %d images added and %d lost since the plan was frozen; "
             "the plan stands: give a new manifest its own name to caption them",
-            manifest.info.name,
+            name,
             added,
             lost,
         )

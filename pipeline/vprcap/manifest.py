@@ -6,7 +6,8 @@ say (image root, ground-truth rule, whether counts matched) is in its schema met
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -36,10 +37,12 @@ MANIFEST_SCHEMA = pa.schema(
         ("positives", pa.list_(pa.string())),  # of a query, where ground truth is a list
     ]
 )
+_PART_ROWS = 1 << 16
 ROLES = ("database", "query")
 # A NUL, or a part that is empty, "." or "..": two spellings of one image would be two images.
-_NOT_A_PLAIN_PATH = r"\x00|(^|/)\.{0,2}(/|$)"
-_BANDS = "CDEFGHJKLMNPQRSTUVWXcdefghjklmnpqrstuvwx"
+# Three patterns, because each begins with what is rare in a path: half the time of one.
+_NOT_A_PLAIN_PATH = (r"/\.{0,2}(/|$)", r"^\.{0,2}(/|$)", r"\x00")
+LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWXcdefghjklmnpqrstuvwx"
 _METADATA_KEY = b"vprcap.manifest"
 
 
@@ -116,12 +119,13 @@ def check_rows(rows: pa.Table) -> None:
 
 def _check_ids(ids: pa.ChunkedArray) -> None:
     if ids.null_count:
-        raise InvalidError(f"{ids.null_count} rows have no path; fill them in or drop them")
-    values = ids.to_numpy()
-    repeated = np.flatnonzero(values[1:] == values[:-1])
+        raise InvalidError(
+            f"at least {ids.null_count} rows have no path; fill them in or drop them"
+        )
+    repeated = pc.filter(ids[1:], pc.equal(ids[1:], ids[:-1]))
     if len(repeated):
         raise InvalidError(
-            f"{len(repeated)} image ids occur twice, first {values[repeated[0]]!r}; "
+            f"at least {len(repeated)} image ids occur twice, first {repeated[0].as_py()!r}; "
             "keep one row for each image"
         )
     check_plain(ids)
@@ -133,11 +137,12 @@ def check_plain(ids: pa.ChunkedArray) -> None:
     Raises:
         InvalidError: the first that does.
     """
-    suspects = pc.filter(ids, pc.match_substring_regex(ids, _NOT_A_PLAIN_PATH))
-    if len(suspects):
+    found = [pc.index(pc.match_substring_regex(ids, each), True) for each in _NOT_A_PLAIN_PATH]
+    suspects = [row.as_py() for row in found if row.as_py() >= 0]
+    if suspects:
         raise InvalidError(
-            f"path {suspects[0].as_py()!r} leaves the image root or is not in its plain form; "
-            "give paths relative to it, with forward slashes, without ./ and //"
+            f"path {ids[min(suspects)].as_py()!r} leaves the image root or is not in its plain "
+            "form; give paths relative to it, with forward slashes, without ./ and //"
         )
 
 
@@ -151,7 +156,7 @@ def _check_roles(roles: pa.ChunkedArray) -> None:
 
 def write_manifest(manifest: Manifest, path: Path) -> Path:
     """Write a manifest, whole or not at all."""
-    _refuse_to_overwrite(path)
+    refuse_to_overwrite(path)
     with replacing(path) as temporary:
         rows = manifest.rows.replace_schema_metadata(schema_metadata(manifest.info))
         pq.write_table(rows, temporary, compression="zstd")
@@ -163,12 +168,16 @@ def schema_metadata(info: ManifestInfo) -> dict[bytes, bytes]:
     return {_METADATA_KEY: json.dumps(asdict(info)).encode()}
 
 
-def _refuse_to_overwrite(path: Path) -> None:
-    """A mistyped output must not turn somebody's table or photograph into a manifest."""
+def refuse_to_overwrite(path: Path) -> None:
+    """Refuse a mistyped output, which would turn somebody's table or photograph into a manifest.
+
+    Raises:
+        InvalidError: there is a file that is no manifest.
+    """
     if not path.exists():
         return
     try:
-        read_manifest(path)
+        read_manifest_info(path)
     except (InvalidError, MissingError):
         raise InvalidError(f"{path} exists and is no manifest; choose another --output") from None
 
@@ -184,7 +193,7 @@ def zone_numbers(manifest: Manifest) -> list[str | None]:
     The letter is the latitude band: metres run on across bands, not across zone numbers.
     """
     zones = manifest.column("zone")
-    return [None if zone is None else str(zone).rstrip(_BANDS) for zone in zones]
+    return [None if zone is None else str(zone).rstrip(LATITUDE_BANDS) for zone in zones]
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -194,20 +203,56 @@ def read_manifest(path: Path) -> Manifest:
         MissingError: there is no such file.
         InvalidError: it is not a manifest.
     """
+    with _opened(path) as file:
+        rows = file.read()
+        info = _info(file.schema_arrow, path)
+    # One that was written before a column was invented has nulls there.
+    columns = {name: rows[name] for name in rows.schema.names if name in MANIFEST_SCHEMA.names}
+    return Manifest(complete_rows(columns), info)
+
+
+def read_manifest_info(path: Path) -> tuple[ManifestInfo, int]:
+    """Read what holds for a whole manifest, and its number of images, but none of them.
+
+    Raises:
+        MissingError: there is no such file.
+        InvalidError: it is not a manifest.
+    """
+    with _opened(path) as file:
+        return _info(file.schema_arrow, path), file.metadata.num_rows
+
+
+def iter_column(path: Path, name: str) -> Iterator[pa.Array]:
+    """Read one column of a manifest, a part at a time, in row order.
+
+    Raises:
+        MissingError: there is no such file.
+        InvalidError: it is not a manifest.
+    """
+    with _opened(path) as file:
+        _info(file.schema_arrow, path)
+        for batch in file.iter_batches(_PART_ROWS, columns=[name]):
+            yield batch[name].cast(MANIFEST_SCHEMA.field(name).type)
+
+
+def iter_image_ids(path: Path) -> Iterator[pa.Array]:
+    """Read the image ids of a manifest, a part at a time, in order; see `iter_column`."""
+    return iter_column(path, "image_id")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     if not path.is_file():
         raise MissingError(
             f"no manifest at {path}; write one with `vprcap scan IMAGES --output {path}`"
         )
     try:
-        rows = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            yield file
     except (pa.ArrowInvalid, OSError) as problem:
         raise InvalidError(
             f"{path} is not a readable manifest ({first_line(problem)}); scan again"
         ) from None
-    info = _info(rows.schema, path)
-    # One that was written before a column was invented has nulls there.
-    columns = {name: rows[name] for name in rows.schema.names if name in MANIFEST_SCHEMA.names}
-    return Manifest(complete_rows(columns), info)
 
 
 def _info(schema: pa.Schema, path: Path) -> ManifestInfo:

@@ -6,7 +6,9 @@ Images are never listed again on resume: a set that grew or shrank is reported, 
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +16,8 @@ import pyarrow.parquet as pq
 
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import fingerprint, replacing
-from vprcap.manifest import Manifest
+from vprcap.manifest import iter_image_ids, read_manifest_info
+from vprcap.sorted_ids import compare
 
 SHARD_SIZE = 4096
 _SCHEMA = pa.schema([("image_id", pa.string())])
@@ -84,32 +87,41 @@ class Plan:
         return Plan(self.path, replace(self.info, plan_id=plan_id, num_images=num_images))
 
 
-def freeze_plan(manifest: Manifest, path: Path, shard_size: int = SHARD_SIZE) -> Plan:
-    """Write the plan of a manifest.
+def freeze_plan(manifest: Path, path: Path, shard_size: int = SHARD_SIZE) -> Plan:
+    """Write the plan of a manifest, a part at a time: neither has to fit into memory.
 
     Raises:
         StaleArtefactError: another plan is there already; plans are frozen.
     """
     if shard_size < 1:
         raise InvalidError(f"--shard-size {shard_size} is too small; it must be at least 1")
-    info = PlanInfo(
-        _plan_id(manifest, shard_size),
-        manifest.info.image_root,
-        manifest.rows.num_rows,
-        shard_size,
-    )
+    of_set, num_images = read_manifest_info(manifest)
+    plan_id = _plan_id(iter_image_ids(manifest), shard_size)
+    info = PlanInfo(plan_id, of_set.image_root, num_images, shard_size)
     if path.exists():
         _refuse_another(read_plan(path), info)
         return Plan(path, info)
     schema = _SCHEMA.with_metadata({_METADATA_KEY: json.dumps(asdict(info)).encode()})
-    with replacing(path) as temporary:
-        table = (
-            manifest.rows.select(["image_id"])
-            .cast(_SCHEMA)
-            .replace_schema_metadata(schema.metadata)
-        )
-        pq.write_table(table, temporary, row_group_size=shard_size, compression="zstd")
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for ids in _whole_shards(iter_image_ids(manifest), shard_size):
+            writer.write_table(pa.table([ids], schema=schema), row_group_size=shard_size)
     return Plan(path, info)
+
+
+def _whole_shards(parts: Iterable[pa.Array], shard_size: int) -> Iterator[pa.Array]:
+    """Cut parts anew so that only the last ends within a shard."""
+    held = pa.array([], pa.string())
+    for part in parts:
+        held = pa.concat_arrays([held, part])
+        whole = len(held) - len(held) % shard_size
+        if whole:
+            yield held[:whole]
+            held = held[whole:]
+    if len(held):
+        yield held
 
 
 def _refuse_another(existing: Plan, info: PlanInfo) -> None:
@@ -121,11 +133,12 @@ def _refuse_another(existing: Plan, info: PlanInfo) -> None:
         )
 
 
-def _plan_id(manifest: Manifest, shard_size: int) -> str:
+def _plan_id(parts: Iterable[pa.Array], shard_size: int) -> str:
     digest = hashlib.sha256(f"{shard_size}\n".encode())
-    for batch in manifest.rows["image_id"].chunks:
+    for ids in parts:
         # Ids hold no newline-ambiguity: JSON quotes each one.
-        digest.update("\n".join(map(json.dumps, batch.to_pylist())).encode() + b"\n")
+        quoted = map(encode_basestring_ascii, ids.to_pylist())
+        digest.update("".join(f"{each}\n" for each in quoted).encode())
     return digest.hexdigest()
 
 
@@ -147,23 +160,31 @@ def plan_path(manifest_path: Path) -> Path:
     return manifest_path.with_name(f"{manifest_path.stem}.plan.parquet")
 
 
-def drift(plan: Plan, manifest: Manifest) -> tuple[int, int]:
+def drift(plan: Plan, manifest: Path) -> tuple[int, int]:
     """Count the images that a manifest has gained and lost since its plan was frozen.
 
     Raises:
         StaleArtefactError: the plan is of images in another folder.
     """
-    if plan.info.image_root != manifest.info.image_root:
+    image_root = read_manifest_info(manifest)[0].image_root
+    if plan.info.image_root != image_root:
         raise StaleArtefactError(
             f"plan {plan.path} is of images in {plan.info.image_root}, the manifest of images in "
-            f"{manifest.info.image_root}; move the plan away, or give the manifest another name"
+            f"{image_root}; move the plan away, or give the manifest another name"
         )
-    now = set(manifest.image_ids)
+    added = lost = 0
+    for new, gone in compare(iter_image_ids(manifest), _planned(plan.path)):
+        added, lost = added + len(new), lost + len(gone)
+    return added, lost
+
+
+def _planned(path: Path) -> Iterator[pa.Array]:
     try:
-        planned: set[str] = set(pq.read_table(plan.path)["image_id"].to_pylist())
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["image_id"]):
+                yield batch["image_id"]
     except (pa.ArrowException, OSError):
-        raise _damaged(plan.path) from None
-    return len(now - planned), len(planned - now)
+        raise _damaged(path) from None
 
 
 def _damaged(path: Path) -> InvalidError:

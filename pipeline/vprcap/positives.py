@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from vprcap.errors import InvalidError
-from vprcap.manifest import Manifest, metres_of, zone_numbers
+from vprcap.manifest import LATITUDE_BANDS, Manifest, metres_of
 
 _MICROMETRE = 1e-6
 
@@ -66,6 +66,15 @@ def build_task(manifest: Manifest, without: Collection[str] = ()) -> Task:
         if not len(rows):
             raise InvalidError(f"{manifest.info.name} has no {role} images; set their role")
     domains = list(domains_of(manifest, database, queries))
+    task = Task(database, queries, _positives(manifest, database, queries, domains), domains)
+    return _leave_out(task, manifest, without) if without else task
+
+
+def _positives(
+    manifest: Manifest, database: np.ndarray, queries: np.ndarray, domains: Sequence[Domain]
+) -> list[Int[np.ndarray, " _"]]:
+    if len(domains) == 1 and len(domains[0].database) == len(database):
+        return list(_find(manifest, database, queries))
     positives = [np.empty(0, dtype=np.int64)] * len(queries)
     for domain in domains:
         if not len(domain.database):
@@ -73,8 +82,7 @@ def build_task(manifest: Manifest, without: Collection[str] = ()) -> Task:
         found = _find(manifest, database[domain.database], queries[domain.queries])
         for query, rows in zip(domain.queries, found, strict=True):
             positives[query] = domain.database[rows]
-    task = Task(database, queries, positives, domains)
-    return _leave_out(task, manifest, without) if without else task
+    return positives
 
 
 def _leave_out(task: Task, manifest: Manifest, without: Collection[str]) -> Task:
@@ -104,13 +112,12 @@ def domains_of(
     manifest: Manifest, database: Int[np.ndarray, " database"], queries: Int[np.ndarray, " queries"]
 ) -> Iterator[Domain]:
     """Part database and queries, given as manifest rows, into search domains."""
-    names = manifest.rows["domain"].to_pylist()
-    own, asked = ([names[row] for row in rows] for rows in (database, queries))
-    if len(set(asked) | set(own)) == 1:
+    column = manifest.rows["domain"]
+    if len(column.take(np.concatenate([database, queries])).unique()) == 1:
         yield Domain(np.arange(len(database)), np.arange(len(queries)))
         return
-    own_names, asked_names = np.array(own, dtype=object), np.array(asked, dtype=object)
-    for name in sorted(set(asked), key=str):
+    own_names, asked_names = (column.take(rows).to_numpy() for rows in (database, queries))
+    for name in sorted(set(asked_names), key=str):
         yield Domain(np.flatnonzero(own_names == name), np.flatnonzero(asked_names == name))
 
 
@@ -158,10 +165,40 @@ def within_radius(
     radius_m: float,
 ) -> list[Int[np.ndarray, " _"]]:
     """Database rows at most `radius_m` metres from each query, ascending."""
-    found = cKDTree(database).query_ball_point(
-        queries, radius_m + _MICROMETRE, return_sorted=True, workers=-1
+    # Two dozen views share the position of one panorama: each position is looked up once.
+    spots, spot_of_row = _spots(database)
+    asked, asked_of_query = _spots(queries)
+    pairs = cKDTree(asked).sparse_distance_matrix(
+        cKDTree(spots), radius_m + _MICROMETRE, output_type="ndarray"
     )
-    return [np.asarray(rows, dtype=np.int64) for rows in found]
+    rows, taken = _members(spot_of_row, pairs["j"], len(spots))
+    asking = pairs["i"][taken]
+    rows = rows[np.lexsort((rows, asking))]
+    ends = np.cumsum(np.bincount(asking, minlength=len(asked)))
+    starts = np.concatenate([[0], ends[:-1]])
+    return [
+        rows[start:end]
+        for start, end in zip(starts[asked_of_query], ends[asked_of_query], strict=True)
+    ]
+
+
+def _spots(
+    positions: Float[np.ndarray, "rows 2"],
+) -> tuple[Float[np.ndarray, "spots 2"], Rows]:
+    """Distinct positions, and the number of each row's."""
+    plane = np.ascontiguousarray(positions).view(np.complex128)[:, 0]
+    spots, spot_of_row = np.unique(plane, return_inverse=True)
+    return spots.view(np.float64).reshape(-1, 2), spot_of_row
+
+
+def _members(group_of_row: Rows, groups: Rows, num_groups: int) -> tuple[Rows, Rows]:
+    """Rows of one group after another, and for each row which place of `groups` it is for."""
+    order = np.argsort(group_of_row, kind="stable")
+    sizes = np.bincount(group_of_row, minlength=num_groups)
+    starts = np.cumsum(sizes) - sizes
+    taken = np.repeat(np.arange(len(groups)), sizes[groups])
+    before = np.cumsum(sizes[groups]) - sizes[groups]
+    return order[np.arange(len(taken)) + (starts[groups] - before)[taken]], taken
 
 
 def within_frames(
@@ -221,8 +258,8 @@ def _known(manifest: Manifest, column: str, database: Rows, queries: Rows) -> np
 
 def _check_zones(manifest: Manifest, rows: Rows) -> None:
     """Coordinates of two UTM zones look alike and are hundreds of kilometres apart."""
-    zones = zone_numbers(manifest)
-    numbers = {zones[row] for row in rows} - {None}
+    zones = manifest.rows["zone"].take(rows).unique()
+    numbers = set(pc.utf8_rtrim(zones, LATITUDE_BANDS).to_pylist()) - {None}
     if len(numbers) > 1:
         raise InvalidError(
             f"database and queries of {manifest.info.name} lie in UTM zones "

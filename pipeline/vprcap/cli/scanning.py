@@ -82,20 +82,22 @@ def scan_command(
 
 
 def _print_manifest(path: Path, checked: bool, as_json: bool) -> None:
-    from vprcap.health import health_path, read_health, summarise, to_text
-    from vprcap.manifest import read_manifest
+    from collections import Counter
 
-    manifest = read_manifest(path)
-    database, queries = len(manifest.rows_of("database")), len(manifest.rows_of("query"))
+    from vprcap.health import health_path, read_health, summarise, to_text
+    from vprcap.manifest import iter_column, read_manifest_info
+
+    info, num_images = read_manifest_info(path)
+    roles = Counter(role for part in iter_column(path, "role") for role in part.to_pylist())
     health = {"path": str(health_path(path)), **summarise(read_health(path))} if checked else None
     if as_json:
-        counts = {"images": manifest.rows.num_rows, "database": database, "queries": queries}
-        found = {"manifest": str(path), **counts, "rule": str(manifest.info.rule), "health": health}
+        counts = {"images": num_images, "database": roles["database"], "queries": roles["query"]}
+        found = {"manifest": str(path), **counts, "rule": str(info.rule), "health": health}
         typer.echo(json.dumps(found, indent=2))
         return
     typer.echo(
-        f"{path}: {manifest.rows.num_rows:,} images ({database:,} database, {queries:,} "
-        f"queries), {manifest.info.rule}"
+        f"{path}: {num_images:,} images ({roles['database']:,} database, {roles['query']:,} "
+        f"queries), {info.rule}"
     )
     if health is not None:
         typer.echo(f"{health['path']}: {to_text(health)}")

@@ -5,7 +5,7 @@ The common form that VPR-datasets-downloader writes. The role comes from the nea
 position comes from the file's own name. Names are split as one column, never one by one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vprcap.at_name import FIELDS, NUMBER, ZONE_NUMBER, parse_at_name
-from vprcap.layouts.folder import images_below, roles_of
+from vprcap.layouts.folder import Folder, concatenated, roles_of, walk
 
 _ZONE_OF = r"^(?P<number>[0-9]+)"
 
@@ -42,60 +42,78 @@ def read_at(
         InvalidError: a name has not the ``@`` form or no position.
     """
     if database is None and queries is None:
-        ids = images_below(root, folder)
-        columns = {"image_id": ids, "role": roles_of(ids)}
+        columns = columns_of(list(walk(root, folder)))
     else:
         columns = _by_folder(root, database, queries)
-    columns |= read_names(columns["image_id"])
     if domain_by_zone:
         columns["domain"] = pc.struct_field(pc.extract_regex(columns["zone"], _ZONE_OF), "number")
     return columns
 
 
-def _by_folder(
-    root: Path, database: str | None, queries: str | Mapping[str, str] | None
-) -> dict[str, pa.Array]:
-    asked = {None: queries} if isinstance(queries, str) else dict(queries or {})
-    parts = [(folder, "query", condition) for condition, folder in asked.items()]
-    if database is not None:
-        parts.append((database, "database", None))
-    ids, roles, conditions = [], [], []
-    for folder, role, condition in parts:
-        ids.append(images_below(root, folder))
-        roles.append(pa.repeat(role, len(ids[-1])))
-        conditions.append(pa.repeat(pa.scalar(condition, pa.string()), len(ids[-1])))
+def columns_of(folders: Sequence[Folder]) -> dict[str, pa.Array]:
+    """Give the manifest columns of folders of images with ``@`` names.
+
+    Raises:
+        InvalidError: a name has not the ``@`` form or no position.
+    """
+    roles = roles_of(pa.array([f"{folder.path}/" for folder in folders], pa.string()))
+    counts = [len(folder.names) for folder in folders]
     return {
-        "image_id": pa.concat_arrays(ids),
-        "role": pa.concat_arrays(roles),
-        "condition": pa.concat_arrays(conditions),
+        "image_id": concatenated(folder.image_ids for folder in folders),
+        "role": roles.take(pa.array(np.repeat(np.arange(len(folders)), counts))),
+        **read_names(concatenated(folder.names for folder in folders)),
     }
 
 
-def read_names(image_ids: pa.Array) -> dict[str, pa.Array]:
+def _by_folder(
+    root: Path, database: str | None, queries: str | Mapping[str, str] | None
+) -> dict[str, pa.Array]:
+    parts: list[tuple[str, str, str | None]] = []
+    if isinstance(queries, str):
+        parts.append((queries, "query", None))
+    elif queries is not None:
+        parts += [(folder, "query", condition) for condition, folder in queries.items()]
+    if database is not None:
+        parts.append((database, "database", None))
+    tables = []
+    for folder, role, condition in parts:
+        columns = columns_of(list(walk(root, folder)))
+        num_rows = len(columns["image_id"])
+        columns["role"] = pa.repeat(role, num_rows)
+        columns["condition"] = pa.repeat(pa.scalar(condition, pa.string()), num_rows)
+        tables.append(pa.table(columns))
+    return {
+        name: column.combine_chunks()
+        for name, column in zip(
+            tables[0].column_names, pa.concat_tables(tables).itercolumns(), strict=True
+        )
+    }
+
+
+def read_names(names: pa.Array) -> dict[str, pa.Array]:
     """Read a column of ``@`` names as `vprcap.at_name.parse_at_name` reads one.
 
     Raises:
         InvalidError: a name has not the form or no position; the first such is named.
     """
-    fields = _split(image_ids)
+    fields = _split(names)
     columns = {name: _numbers(fields[name]) for name in ("easting", "northing")}
     bad = pc.or_(*map(pc.is_null, columns.values()))
     if pc.any(bad).as_py():
-        parse_at_name(image_ids[pc.index(bad, True).as_py()].as_py())  # says what is wrong
+        parse_at_name(names[pc.index(bad, True).as_py()].as_py())  # says what is wrong
     columns["zone"] = _zones(fields["zone_number"], fields["zone_letter"])
     turned = np.mod(_numbers(fields["heading"]).to_numpy(zero_copy_only=False), 360.0)
     return columns | {"heading_deg": pa.array(turned, from_pandas=True)}
 
 
-def _split(image_ids: pa.Array) -> dict[str, pa.Array]:
+def _split(names: pa.Array) -> dict[str, pa.Array]:
     """The used fields of each name; null where a name is too short for one or has not the form."""
-    names = pc.extract_regex(image_ids, r"(?s)(?:^|/)(?P<name>[^/]*)$").field("name")
-    parts = pc.split_pattern(names, "@")
+    parts = pc.split_pattern(names, "@", max_splits=max(FIELDS.values()) + 1)
     flat = parts.values
     starts, ends = parts.offsets.to_numpy()[:-1], parts.offsets.to_numpy()[1:]
     leading = pc.equal(flat.take(pa.array(starts)), "").to_numpy(zero_copy_only=False)
     return {
-        # The last part is the suffix, whatever its place.
+        # The last part is the suffix, whatever its place, or what nobody asks for.
         field: flat.take(pa.array(starts + place, mask=~leading | (starts + place >= ends - 1)))
         for field, place in FIELDS.items()
     }

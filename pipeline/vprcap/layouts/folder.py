@@ -5,7 +5,8 @@ and a path object for each would cost more than reading the disk.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -13,20 +14,42 @@ import pyarrow.compute as pc
 
 from vprcap.errors import InvalidError, MissingError, first_line
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_SUFFIXES = (b".jpg", b".jpeg", b".png", b".webp", b".tif", b".tiff", b".bmp", b".gif")
 _LONGEST = max(map(len, _SUFFIXES))
-_ROLE_OF_FOLDER = {"database": "database", "queries": "query", "query": "query"}
 _NEAREST_ROLE_FOLDER = r"(?s)^(?:.*/)?(?P<folder>database|queries|query)/"
 
 
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The images of one folder, those of folders below it not included."""
+
+    path: str
+    """Relative to the image root, with forward slashes; "" is the root itself."""
+    names: pa.Array
+    """File names, in no order."""
+
+    @property
+    def image_ids(self) -> pa.Array:
+        """Ids relative to the image root."""
+        if not self.path:
+            return self.names
+        return pc.binary_join_element_wise(self.path, self.names, "/")
+
+
 def image_ids_below(root: Path, folder: str = ".") -> list[str]:
-    """List the images below `root/folder` as sorted ids relative to `root`; see `images_below`."""
-    ids: list[str] = images_below(root, folder).to_pylist()
+    """List the images below `root/folder` as sorted ids relative to `root`; see `walk`."""
+    found = concatenated(part.image_ids for part in walk(root, folder))
+    ids: list[str] = found.take(pc.sort_indices(found)).to_pylist()
     return ids
 
 
-def images_below(root: Path, folder: str = ".") -> pa.Array:
-    """List the images below `root/folder` as a sorted column of ids relative to `root`.
+def concatenated(columns: Iterable[pa.Array]) -> pa.Array:
+    """Put text columns below one another; of none, an empty one."""
+    return pa.concat_arrays([pa.array([], pa.string()), *columns])
+
+
+def walk(root: Path, folder: str = ".") -> Iterator[Folder]:
+    """Yield `root/folder` and the folders below it, each with the images in it.
 
     Symbolic links to folders are not followed, so a loop cannot trap the walk. The folders that
     vprcap itself writes (`captions`, `features`) and hidden ones are passed over.
@@ -40,66 +63,58 @@ def images_below(root: Path, folder: str = ".") -> pa.Array:
         raise InvalidError(f"folder {folder!r} leaves {root}; name one below it")
     if not (root / start).is_dir():
         raise MissingError(f"no folder {root / start}; check the path")
-    parts = [_column(parent, names) for parent, names in _walk(root, "/".join(start.parts))]
-    found = pa.concat_arrays([pa.array([], pa.string()), *parts])
-    return found.take(pc.sort_indices(found))
-
-
-def _walk(root: Path, start: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield folders relative to `root` ("" is itself) with the names of their images."""
-    waiting = [start]
+    waiting = ["/".join(start.parts)]
     while waiting:
-        parent = waiting.pop()
-        folders, names = _list(root / parent)
-        own = ("captions", "features") if not parent else ()
+        path = waiting.pop()
+        folders, names = _list(root / path)
+        own = ("captions", "features") if not path else ()
         waiting += [
-            f"{parent}/{name}" if parent else name
+            f"{path}/{name}" if path else name
             for name in folders
             if not name.startswith(".") and name not in own
         ]
-        if names:
-            yield parent, names
+        yield Folder(path, _images(path, names))
 
 
 def _list(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the images in a folder."""
+    """Names of the folders and of the files in a folder."""
     folders, names = [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+                elif entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
-                elif not (entry.is_symlink() and os.path.isdir(entry.path)):
+                elif not os.path.isdir(entry.path):  # a link to a file, or to nothing
                     names.append(entry.name)
     except OSError as problem:
         raise InvalidError(
             f"cannot read folder {ascii(str(folder))}: {problem.strerror or first_line(problem)}; "
             "make it readable, or move it out of the images"
         ) from None
-    return folders, [name for name in names if _is_image(name)]
+    return folders, names
 
 
-def _is_image(name: str) -> bool:
-    return name[-_LONGEST:].lower().endswith(_SUFFIXES) and name[0] != "."
-
-
-def _column(parent: str, names: list[str]) -> pa.Array:
+def _images(path: str, names: list[str]) -> pa.Array:
+    """Keep the names that end as images do: few ends are different, so each is judged once."""
     try:
-        if not parent:
-            return pa.array(names, pa.string())
-        return pc.binary_join_element_wise(parent, pa.array(names, pa.string()), "/")
+        column = pa.array([*names, path], pa.string())[:-1]
     except (UnicodeEncodeError, pa.ArrowInvalid):
-        ids = [f"{parent}/{name}" if parent else name for name in names]
-        shown = next(filter(None, map(_not_utf8, sorted(ids))))
-        raise InvalidError(f"file name {shown} is not UTF-8; rename it") from None
+        raise InvalidError(
+            f"file name {_first_foreign(path, names)} is not UTF-8; rename it"
+        ) from None
+    ends = pc.binary_slice(column.cast(pa.binary()), -_LONGEST).dictionary_encode()
+    known = [end.lower().endswith(_SUFFIXES) for end in ends.dictionary.to_pylist()]
+    image = pa.array(known, pa.bool_()).take(ends.indices)
+    return column.filter(pc.and_not(image, pc.starts_with(column, ".")))
 
 
-def _not_utf8(image_id: str) -> str | None:
-    try:
-        image_id.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(image_id).decode("utf-8", "backslashreplace")
-    return None
+def _first_foreign(path: str, names: list[str]) -> str:
+    """Spell the first name whose bytes are not UTF-8 so that it can be printed."""
+    spelled = [os.fsencode(f"{path}/{name}".lstrip("/")) for name in sorted(names)]
+    texts = [each.decode("utf-8", "backslashreplace") for each in spelled]
+    return next(text for text, each in zip(texts, spelled, strict=True) if text.encode() != each)
 
 
 def roles_of(image_ids: pa.Array) -> pa.Array:

@@ -180,8 +180,9 @@ def read_at_frames(
     )
     image_ids: list[str] = columns["image_id"].to_pylist()
     if len(off):
+        first = min(image_ids[row] for row in off)
         raise InvalidError(
-            f"{image_ids[off[0]]!r} and {len(off) - 1} others are at no multiple of "
+            f"{first!r} and {len(off) - 1} others are at no multiple of "
             f"{metres_apart:.3f} m, which is how this protocol numbers its images; they are of "
             "another one"
         )

@@ -4,9 +4,11 @@ Columns: `path` (relative to the image root); `role`; a position as `easting` an
 (with `zone` where known) or as `lat` and `lon`, or a `place_id`; `heading` or `heading_deg`;
 `sequence` and `condition` where known. Other columns are passed over. Without a `role` column the
 role is that of the nearest folder named `database` or `queries`.
+
+A table may list more images than memory holds: it is read and converted some rows at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +23,12 @@ from vprcap.layouts.projection import to_utm
 
 _ALIASES = {"image_id": "path", "heading": "heading_deg", "latitude": "lat", "longitude": "lon"}
 _TEXT = ("path", "role", "zone", "place_id", "sequence", "condition")
+_BATCH_ROWS, _BLOCK_BYTES = 1 << 17, 1 << 24
 _NUMBERS = ("easting", "northing", "lat", "lon", "heading_deg")
 
 
-def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
-    """Read a CSV or Parquet table into manifest columns.
+def read_table(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, pa.Array]]:
+    """Read a CSV or Parquet table into manifest columns, some rows at a time, in the table's order.
 
     Args:
         table: the file; `.parquet` is read as Parquet, anything else as CSV with a header.
@@ -35,13 +38,73 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
         MissingError: no such table, or columns are missing (all of them named).
         InvalidError: the table cannot be parsed.
     """
-    raw = _renamed(_load(table), columns, table)
-    _require_columns(raw, table)
-    found = {
-        name: _typed(raw[name], name, table)
-        for name in (*_TEXT, *_NUMBERS)
-        if name in raw.schema.names
-    }
+    if not table.is_file():
+        raise MissingError(f"no table {table}; give the CSV or Parquet that lists the images")
+    try:
+        if table.suffix.lower() == ".parquet":
+            with pq.ParquetFile(table) as file:
+                theirs = _source_columns(file.schema_arrow.names, columns, table)
+                wanted = list(theirs.values())
+                for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+                    yield _manifest_columns(batch, theirs, table)
+        else:
+            with _open_csv(table) as reader:
+                theirs = _source_columns(reader.schema.names, columns, table)
+                for batch in reader:
+                    yield _manifest_columns(batch, theirs, table)
+    except (pa.ArrowException, OSError) as problem:
+        raise InvalidError(f"cannot read table {table}: {first_line(problem)}") from None
+
+
+def _open_csv(table: Path) -> pyarrow.csv.CSVStreamingReader:
+    with pyarrow.csv.open_csv(table) as reader:
+        names = reader.schema.names
+    # Everything is text first: a place_id of 007 stays 007 and "nan" is our own decision.
+    as_text = pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in names})
+    blocks = pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES)
+    return pyarrow.csv.open_csv(table, read_options=blocks, convert_options=as_text)
+
+
+def _source_columns(names: list[str], columns: Mapping[str, str], table: Path) -> dict[str, str]:
+    """Give our name -> the table's name for each column that is read."""
+    unknown = sorted(columns.keys() - {*_TEXT, *_NUMBERS})
+    if unknown:
+        known = ", ".join((*_TEXT, *_NUMBERS))
+        raise InvalidError(f"--column {unknown[0]}=... is no column of ours; we read: {known}")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InvalidError(f"table {table} has column {', '.join(repeated)} twice; rename one")
+    absent = [theirs for theirs in columns.values() if theirs not in names]
+    if absent:
+        have = ", ".join(names)
+        raise MissingError(f"table {table} has no column {', '.join(absent)}; it has: {have}")
+    own = [name for name in names if name not in columns.values()]
+    theirs = {name: name for name in (*_TEXT, *_NUMBERS) if name in own} | dict(columns)
+    for alias, name in _ALIASES.items():
+        if name not in theirs and alias in own:
+            theirs[name] = alias
+    _require_columns(set(theirs), names, table)
+    return theirs
+
+
+def _require_columns(found: set[str], names: list[str], table: Path) -> None:
+    for pair in (("easting", "northing"), ("lat", "lon")):
+        if len(found & set(pair)) == 1:
+            raise MissingError(f"table {table} has only one of {' and '.join(pair)}; give both")
+    missing = [] if "path" in found else ["path"]
+    if not ({"easting", "northing"} <= found or {"lat", "lon"} <= found or "place_id" in found):
+        missing.append("easting and northing (or lat and lon, or place_id)")
+    if missing:
+        raise MissingError(
+            f"table {table} lacks {', '.join(missing)}; it has: {', '.join(names)}; "
+            "rename columns or say e.g. --column place_id=cell"
+        )
+
+
+def _manifest_columns(
+    batch: pa.RecordBatch, theirs: Mapping[str, str], table: Path
+) -> dict[str, pa.Array]:
+    found = {ours: _typed(batch[name], ours, table) for ours, name in theirs.items()}
     found["image_id"] = found.pop("path")
     if "role" not in found:
         found["role"] = roles_of(found["image_id"])
@@ -49,82 +112,18 @@ def read_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
         found |= to_utm(found["lat"], found["lon"])
     found["role"] = pc.replace_substring_regex(found["role"], "^queries$", "query")
     if "heading_deg" in found:
-        turned = np.mod(found["heading_deg"].to_numpy(False), 360.0)
+        turned = np.mod(found["heading_deg"].to_numpy(zero_copy_only=False), 360.0)
         found["heading_deg"] = pa.array(turned, from_pandas=True)  # no heading stays null
     return {name: array for name, array in found.items() if name not in ("lat", "lon")}
 
 
-def _load(table: Path) -> pa.Table:
-    if not table.is_file():
-        raise MissingError(f"no table {table}; give the CSV or Parquet that lists the images")
-    try:
-        if table.suffix.lower() == ".parquet":
-            return pq.read_table(table)
-        return pyarrow.csv.read_csv(
-            table,
-            # Everything is text first: a place_id of 007 stays 007 and "nan" is our own decision.
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.string() for name in _header(table)}
-            ),
-        )
-    except (pa.ArrowException, OSError) as problem:
-        raise InvalidError(f"cannot read table {table}: {first_line(problem)}") from None
-
-
-def _header(table: Path) -> list[str]:
-    with pyarrow.csv.open_csv(table) as reader:
-        names: list[str] = reader.schema.names
-    return names
-
-
-def _renamed(raw: pa.Table, columns: Mapping[str, str], table: Path) -> pa.Table:
-    unknown = sorted(columns.keys() - {*_TEXT, *_NUMBERS})
-    if unknown:
-        known = ", ".join((*_TEXT, *_NUMBERS))
-        raise InvalidError(f"--column {unknown[0]}=... is no column of ours; we read: {known}")
-    repeated = sorted({name for name in raw.schema.names if raw.schema.names.count(name) > 1})
-    if repeated:
-        raise InvalidError(f"table {table} has column {', '.join(repeated)} twice; rename one")
-    absent = [theirs for theirs in columns.values() if theirs not in raw.schema.names]
-    if absent:
-        raise MissingError(f"table {table} has no column {', '.join(absent)}; it has: {_have(raw)}")
-    ours = {theirs: name for name, theirs in columns.items()}
-    keep = [name for name in raw.schema.names if name not in columns or name in ours]
-    raw = raw.select(keep).rename_columns([ours.get(name, name) for name in keep])
-    aliases = {
-        name: _ALIASES[name]
-        for name in raw.schema.names
-        if name in _ALIASES and _ALIASES[name] not in raw.schema.names
-    }
-    return raw.rename_columns([aliases.get(name, name) for name in raw.schema.names])
-
-
-def _require_columns(raw: pa.Table, table: Path) -> None:
-    names = set(raw.schema.names)
-    for pair in (("easting", "northing"), ("lat", "lon")):
-        if len(names & set(pair)) == 1:
-            raise MissingError(f"table {table} has only one of {' and '.join(pair)}; give both")
-    missing = [] if "path" in names else ["path"]
-    if not ({"easting", "northing"} <= names or {"lat", "lon"} <= names or "place_id" in names):
-        missing.append("easting and northing (or lat and lon, or place_id)")
-    if missing:
-        raise MissingError(
-            f"table {table} lacks {', '.join(missing)}; it has: {_have(raw)}; "
-            "rename columns or say e.g. --column place_id=cell"
-        )
-
-
-def _have(raw: pa.Table) -> str:
-    return ", ".join(raw.schema.names)
-
-
-def _typed(column: pa.ChunkedArray, name: str, table: Path) -> pa.Array:
+def _typed(column: pa.Array, name: str, table: Path) -> pa.Array:
     try:
         text = column.cast(pa.string()) if name in _TEXT else column
         if pa.types.is_string(text.type) or pa.types.is_large_string(text.type):
             text = pc.if_else(pc.equal(text, ""), None, text)  # an empty cell says nothing
         if name in _TEXT:
-            return text.combine_chunks()
+            return text
         numbers = text.cast(pa.float64())
     except pa.ArrowException as problem:
         kind = "text" if name in _TEXT else "numeric"
@@ -133,4 +132,4 @@ def _typed(column: pa.ChunkedArray, name: str, table: Path) -> pa.Array:
         ) from None
     if pc.any(pc.is_inf(numbers)).as_py():
         raise InvalidError(f"column {name} of {table} holds infinity; correct it")
-    return pc.if_else(pc.is_nan(numbers), None, numbers).combine_chunks()
+    return pc.if_else(pc.is_nan(numbers), None, numbers)

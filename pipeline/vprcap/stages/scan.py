@@ -1,7 +1,7 @@
 """Scan: images on disk -> manifest. Nothing is moved, renamed or changed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from vprcap.counts import count, differences, likely_cause
 from vprcap.errors import InvalidError, MissingError
-from vprcap.layouts.at import read_at
-from vprcap.layouts.folder import images_below, roles_of
+from vprcap.external_sort import write_sorted
+from vprcap.layouts.at import columns_of
+from vprcap.layouts.folder import concatenated, roles_of, walk
 from vprcap.layouts.kinds import read_layout
 from vprcap.layouts.pairs import read_pairs
 from vprcap.layouts.table import read_table
@@ -21,8 +22,6 @@ from vprcap.recipe import Recipe, load_recipe
 from vprcap.rule import WITHIN_25_M, PositiveRule
 
 logger = logging.getLogger(__name__)
-
-_AT_NAME = r"(?s)(^|/)@[^/]*$"
 
 
 def scan(
@@ -53,21 +52,45 @@ def scan(
     """
     if not images.is_dir():
         raise MissingError(f"no folder {images}; give the folder that holds the images")
-    if table is not None:
-        found = read_table(table, columns or {})
-    elif columns:
+    if table is None and columns:
         raise InvalidError("--column renames columns of a table; give --table as well")
-    else:
-        found = _read_folder(images)
     if pairs is not None:
-        found, rule = _with_pairs(found, pairs), _rule_of_pairs(rule)
+        rule = _rule_of_pairs(rule)
     elif rule.kind == "listed":
         raise InvalidError("positives as listed need their list; give --pairs FILE")
-    manifest = build_manifest(found, ManifestInfo(str(images.absolute()), output.stem, rule))
-    _check_present(manifest, images)
+    info = ManifestInfo(str(images.absolute()), output.stem, rule)
+    batches = None if table is None else _present(read_table(table, columns or {}), info)
+    if pairs is None and batches is not None:
+        return write_sorted(batches, info, output)
+    found = _read_folder(images) if batches is None else _together(batches)
+    if pairs is not None:
+        found = _with_pairs(found, pairs)
+    manifest = build_manifest(found, info)
     if pairs is not None:
         _check_pairs(manifest, pairs)
     return write_manifest(manifest, output)
+
+
+def _together(batches: Iterable[dict[str, pa.Array]]) -> dict[str, pa.Array]:
+    """Hold all rows of a table at once: pairs are looked up among all of them."""
+    table = pa.concat_tables([pa.table(columns) for columns in batches])
+    return {name: table[name].combine_chunks() for name in table.schema.names}
+
+
+def _present(
+    batches: Iterable[dict[str, pa.Array]], info: ManifestInfo
+) -> Iterator[dict[str, pa.Array]]:
+    """Pass rows on until the end, where at least one image must have been there."""
+    num_rows, first, found = 0, "", False
+    for columns in batches:
+        ids = columns["image_id"]
+        if num_rows == 0 and len(ids):
+            first = str(ids[0])
+        num_rows += len(ids)
+        found = found or _any_present(ids, info)
+        yield columns
+    if num_rows and not found:
+        raise _absent(info, num_rows, first)
 
 
 def _with_pairs(found: dict[str, pa.Array], pairs: Path) -> dict[str, pa.Array]:
@@ -100,25 +123,37 @@ def _check_pairs(manifest: Manifest, pairs: Path) -> None:
 
 
 def _read_folder(images: Path) -> dict[str, pa.Array]:
-    image_ids = images_below(images)
-    if len(image_ids) and pc.all(pc.match_substring_regex(image_ids, _AT_NAME)).as_py():
-        return read_at(images)
-    return {"image_id": image_ids}
+    folders = [folder for folder in walk(images) if len(folder.names)]
+    if folders and all(pc.all(pc.starts_with(folder.names, "@")).as_py() for folder in folders):
+        return columns_of(folders)
+    return {"image_id": concatenated(folder.image_ids for folder in folders)}
 
 
-def _check_present(manifest: Manifest, images: Path) -> None:
+def _check_present(manifest: Manifest) -> None:
     """A list of images that are not there is a wrong folder, not a set of failures."""
-    if not any(_exists(image_path(images, image_id)) for image_id in manifest.image_ids):
-        raise MissingError(
-            f"none of the {manifest.rows.num_rows} images of {manifest.info.name} is below "
-            f"{images}, first {manifest.image_ids[0]!r}; paths must be relative to that folder"
-        )
+    ids = manifest.rows["image_id"]
+    if not _any_present(ids, manifest.info):
+        raise _absent(manifest.info, len(ids), ids[0].as_py())
+
+
+def _any_present(image_ids: Iterable[pa.StringScalar], info: ManifestInfo) -> bool:
+    # One at a time: mostly the first exists. A row without a path is refused later.
+    return any(
+        each.is_valid and _exists(image_path(info.image_root, each.as_py())) for each in image_ids
+    )
+
+
+def _absent(info: ManifestInfo, num_rows: int, first: str) -> MissingError:
+    return MissingError(
+        f"none of the {num_rows} images of {info.name} is below {info.image_root}, first "
+        f"{first!r}; paths must be relative to that folder"
+    )
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name too long for any file
+    except (OSError, ValueError):  # a name too long for any file, or one with a NUL
         return False
 
 
@@ -147,7 +182,7 @@ def scan_dataset(
         str(root.absolute()), recipe.set_name(split), recipe.rule, "counts not yet checked"
     )
     manifest = build_manifest(columns, info)
-    _check_present(manifest, root)
+    _check_present(manifest)
     partial = _check_counts(manifest, recipe, split, allow_partial)
     return write_manifest(Manifest(manifest.rows, replace(info, partial=partial)), output)
 

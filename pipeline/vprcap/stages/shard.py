@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from vprcap.manifest import read_manifest
 from vprcap.plan import SHARD_SIZE, freeze_plan, plan_path
 
 
@@ -13,4 +12,4 @@ def shard(manifest: Path, *, shard_size: int = SHARD_SIZE) -> Path:
         manifest: manifest to cut.
         shard_size: images in a shard; about five minutes of work is a good size.
     """
-    return freeze_plan(read_manifest(manifest), plan_path(manifest), shard_size).path
+    return freeze_plan(manifest, plan_path(manifest), shard_size).path

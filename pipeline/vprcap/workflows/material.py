@@ -16,7 +16,7 @@ from vprcap.encoders import (
 )
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import read_json
-from vprcap.manifest import read_manifest
+from vprcap.manifest import read_manifest_info
 from vprcap.plan import plan_path, read_plan
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.training.adapted import IMAGE_ADAPTERS, TEXT_ADAPTERS
@@ -96,7 +96,7 @@ def read_run(run: Path) -> dict[str, Any]:
 
 def warn_of_training_set(run: Path, manifest: Path) -> None:
     """Warn where a run is evaluated on the very images that it was trained on."""
-    name = read_manifest(manifest).info.name
+    name = read_manifest_info(manifest)[0].name
     if read_run(run).get("trained_on") == name:
         logger.warning(
             "%s was trained on %s, so its recalls here say nothing about other places", run, name
@@ -123,7 +123,7 @@ def warn_of_other_captions(run: Path, captions: Path | None) -> None:
 
 def find_captions(source: Source, manifest: Path) -> Path:
     """Find the caption set of a manifest's plan."""
-    image_root = Path(read_manifest(manifest).info.image_root)
+    image_root = Path(read_manifest_info(manifest)[0].image_root)
     plan_id = read_plan(plan_path(manifest)).info.plan_id
     return find_caption_set(captions_root_of(source, image_root), plan_id)
 
@@ -163,7 +163,7 @@ def gather(
 
 def features_root_of(manifest: Path, features_root: Path | None) -> Path:
     """Return the folder of the feature sets of a manifest's images."""
-    return features_root or Path(read_manifest(manifest).info.image_root) / "features"
+    return features_root or Path(read_manifest_info(manifest)[0].image_root) / "features"
 
 
 def _pickles(run: Path) -> str:

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.layouts.folder import image_ids_below
-from vprcap.manifest import Manifest, read_manifest
+from vprcap.manifest import ManifestInfo, iter_image_ids, read_manifest_info
 from vprcap.plan import plan_path
 from vprcap.recipe import load_recipe
 from vprcap.rule import WITHIN_25_M, PositiveRule
+from vprcap.sorted_ids import compare
 from vprcap.stages.scan import scan, scan_dataset
 from vprcap.stages.shard import shard
 
@@ -46,15 +49,16 @@ def find_manifest(source: Source) -> Path:
     manifest = captions_root_of(source, source.path) / f"{source.path.absolute().name}.parquet"
     if not manifest.exists():
         return scan(source.path, manifest)
-    stored = _of_folder(manifest, source.path)
-    added = set(image_ids_below(source.path)) - set(stored.image_ids)
+    _of_folder(manifest, source.path)
+    found = [pa.array(image_ids_below(source.path), pa.string())]
+    added = [new for new, _ in compare(found, iter_image_ids(manifest)) if len(new)]
     if added:
         logger.warning(
             "%d images were added to %s since it was scanned, first %s; they are left out: "
             "scan it to a new manifest to caption them",
-            len(added),
+            sum(map(len, added)),
             source.path,
-            ascii(min(added)),
+            ascii(added[0][0].as_py()),
         )
     return manifest
 
@@ -112,7 +116,7 @@ def _place_of_dataset(source: Source, dataset: str) -> tuple[Path, Path]:
 def _manifest_of_dataset(source: Source, dataset: str) -> Path:
     images, manifest = _place_of_dataset(source, dataset)
     if manifest.exists():
-        if _of_folder(manifest, images).info.partial:
+        if _of_folder(manifest, images).partial:
             logger.warning(
                 "%s was accepted as partial, and so are its results; remove it to scan again",
                 manifest,
@@ -121,12 +125,12 @@ def _manifest_of_dataset(source: Source, dataset: str) -> Path:
     return scan_source(source, manifest)
 
 
-def _of_folder(manifest: Path, images: Path) -> Manifest:
-    """Read a manifest that was found by its name; refuse that of another folder."""
-    stored = read_manifest(manifest)
-    if Path(stored.info.image_root) != images.absolute():
+def _of_folder(manifest: Path, images: Path) -> ManifestInfo:
+    """Read about a manifest that was found by its name; refuse that of another folder."""
+    stored, _ = read_manifest_info(manifest)
+    if Path(stored.image_root) != images.absolute():
         raise StaleArtefactError(
-            f"{manifest} is of images in {stored.info.image_root}, not in {images.absolute()}; "
+            f"{manifest} is of images in {stored.image_root}, not in {images.absolute()}; "
             "remove it, or give another --captions-root"
         )
     return stored
