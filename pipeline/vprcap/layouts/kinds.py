@@ -16,6 +16,7 @@ from vprcap.layouts.netvlad import read_netvlad
 from vprcap.layouts.table import read_table
 from vprcap.layouts.tokyo247 import read_tokyo247
 from vprcap.layouts.vpr_bench import read_vpr_bench
+from vprcap.manifest import complete_rows
 
 
 def read_layout(kind: str, root: Path, fields: Mapping[str, Any]) -> dict[str, pa.Array]:
@@ -65,4 +66,7 @@ def read_layout(kind: str, root: Path, fields: Mapping[str, Any]) -> dict[str, p
 def _read_table(
     root: Path, table: str, columns: Mapping[str, str] | None = None
 ) -> dict[str, pa.Array]:
-    return read_table(root / table, columns or {})
+    none = complete_rows({"image_id": pa.array([], pa.string())})
+    batches = map(complete_rows, read_table(root / table, columns or {}))
+    rows = pa.concat_tables([none, *batches])
+    return {name: rows[name].combine_chunks() for name in rows.schema.names}
