@@ -202,6 +202,9 @@ def test_a_gallery_may_be_called_database(dataset: str, old: str, tmp_path: Path
 def test_own_images_may_be_listed_in_a_table(tmp_path: Path) -> None:
     manifest = scanned("own-images", tmp_path, write=minis.write_own_table)
     assert positives_of(manifest) == {"drive 2/b.jpg": ["drive 1/-a.jpg"]}
+    (tmp_path / "own-images/manifest.csv").write_text("path,role,easting,northing\n")
+    with pytest.raises(InvalidError, match="no images found for 'own-images-all'"):
+        rescanned("own-images", tmp_path)
 
 
 def test_the_recipe_of_own_images_can_be_copied_and_edited(tmp_path: Path) -> None:

@@ -92,31 +92,35 @@ def _folder(
 
 def _images(root: Path, folder: str, subtask: str | None, tables: Sequence[str]) -> pa.Table:
     """Read one city's query or database folder."""
-    wanted = {name: _READ[name] for name in ("seq_info", *tables)}
-    if subtask is not None:
-        wanted["subtask_index"] = ["key", subtask]
-    read = {name: _csv(root / folder / f"{name}.csv", names) for name, names in wanted.items()}
+    read = _tables(root / folder, subtask, tables)
     keys = read["seq_info"]["key"]
-    for name, table in read.items():
-        if table["key"] != keys:
-            raise InvalidError(
-                f"{root / folder / name}.csv lists other images than seq_info.csv beside it; "
-                "unpack metadata.zip again"
-            )
-    rows = pa.table(
-        {
-            "key": keys,
-            "image_id": pc.binary_join_element_wise(f"{folder}/images/", keys, ".jpg", ""),
-            "sequence": read["seq_info"]["sequence_key"],
-            **_measured(read, root / folder),
-        }
-    )
+    columns = {
+        "key": keys,
+        "image_id": pc.binary_join_element_wise(f"{folder}/images/", keys, ".jpg", ""),
+        "sequence": read["seq_info"]["sequence_key"],
+        **_measured(read, root / folder),
+    }
     kept = pa.repeat(True, len(keys))
     if subtask is not None:
         kept = pc.and_(kept, _flags(read["subtask_index"][subtask], root / folder))
     if "raw" in read:
         kept = pc.and_not(kept, _flags(read["raw"]["pano"], root / folder))
-    return rows.filter(kept)
+    return pa.table(columns).filter(kept)
+
+
+def _tables(folder: Path, subtask: str | None, tables: Sequence[str]) -> dict[str, pa.Table]:
+    """Read tables whose rows run in parallel."""
+    wanted = {name: _READ[name] for name in ("seq_info", *tables)}
+    if subtask is not None:
+        wanted["subtask_index"] = ["key", subtask]
+    read = {name: _csv(folder / f"{name}.csv", names) for name, names in wanted.items()}
+    for name, table in read.items():
+        if table["key"] != read["seq_info"]["key"]:
+            raise InvalidError(
+                f"{folder / name}.csv lists other images than seq_info.csv beside it; "
+                "unpack metadata.zip again"
+            )
+    return read
 
 
 def _measured(read: dict[str, pa.Table], folder: Path) -> dict[str, pa.ChunkedArray]:

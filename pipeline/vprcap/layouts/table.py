@@ -61,6 +61,8 @@ def read_table(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, pa
 def read_whole_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
     """Read a table as `read_table` does, all rows at once."""
     batches = [pa.table(batch) for batch in read_table(table, columns)]
+    if not batches:
+        return {"image_id": pa.array([], pa.string())}
     rows = pa.concat_tables(batches)
     return {name: rows[name].combine_chunks() for name in rows.schema.names}
 
