@@ -43,3 +43,36 @@ def import_command(
         return
     typer.echo(captions)
     typer.echo(report_from_json(report).to_text())
+
+
+def export_command(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A caption set; for msls the folder of an evaluation; for recalls a "
+            "results.json, or a folder with several.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="File or folder to write; not there yet.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="lavpr: its caption CSV; imagefolder: metadata.parquet and links; datasets: a "
+            "Hugging Face directory; webdataset: tar shards; msls: a prediction file; recalls: "
+            "one JSON."
+        ),
+    ],
+    mode: Annotated[
+        str | None, typer.Option(help="Of msls: whose predictions, e.g. fused.")
+    ] = None,
+) -> None:
+    """Write captions, predictions or recalls as other programs read them.
+
+    Example: vprcap export /data/pitts30k/captions/SET captions.csv --to lavpr
+    """
+    from vprcap.stages.export import export
+
+    typer.echo(export(source, output, to=to, mode=mode))
