@@ -10,7 +10,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from vprcap.exchange.captioned import Captioned
 from vprcap.exchange.folder import new_folder
@@ -56,7 +55,7 @@ def _fill(
     return written
 
 
-def _add(shard: tarfile.TarFile, name: str, content: BinaryIO) -> None:
+def _add(shard: tarfile.TarFile, name: str, content: io.BufferedIOBase) -> None:
     """Add a file that says nothing of who wrote it and when."""
     member = tarfile.TarInfo(name)
     member.size = content.seek(0, io.SEEK_END)
