@@ -1,5 +1,6 @@
 """What is exported is read back by the programs that it is for."""
 
+import gc
 import io
 import json
 import tarfile
@@ -116,6 +117,8 @@ def test_shards_hold_the_bytes_of_the_images_and_three_files_a_sample(
     assert found == TEXTS
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset leaves the shards open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_itself_reads_every_shard(captions: Path, tmp_path: Path) -> None:
     def in_tar(num_bytes: int) -> int:
         return 512 + -(-num_bytes // 512) * 512  # a header, and whole blocks
@@ -138,6 +141,7 @@ def test_webdataset_itself_reads_every_shard(captions: Path, tmp_path: Path) -> 
     assert found == TEXTS
     for each in samples:
         Image.open(io.BytesIO(each.get("jpg") or each["png"])).verify()
+    gc.collect()  # here, where the open shards are excused
 
 
 @pytest.mark.parametrize("to", [to for to in CAPTION_FORMATS if to != "lavpr"])
