@@ -10,6 +10,7 @@ from vprcap.manifest import read_manifest
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.explain import explain
+from vprcap.stages.score import score as score_saved
 from vprcap.workflows.material import (
     Material,
     corrupted,
@@ -19,7 +20,7 @@ from vprcap.workflows.material import (
     warn_of_other_captions,
     warn_of_training_set,
 )
-from vprcap.workflows.prepare import Source
+from vprcap.workflows.prepare import Source, find_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,15 @@ def evaluate_combiner(
         material = corrupted(material, encoders_of(run).load_text(), corruption)
         folder = folder.with_name(f"{folder.name}-{corruption.name}")
     return score(material, run, output or folder)
+
+
+def evaluate_saved(
+    source: Source, descriptors: Path, output: Path | None = None, *, names: Path | None = None
+) -> Path:
+    """Evaluate descriptors that another program saved, and return ``results.json``."""
+    manifest = find_manifest(source)
+    folder = output or descriptors / "eval" / read_manifest(manifest).info.name
+    return score_saved(manifest, descriptors, folder, names=names)
 
 
 def score(material: Material, run: Path, output: Path) -> Path:
