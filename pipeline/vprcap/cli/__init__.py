@@ -15,6 +15,7 @@ import typer
 from vprcap.cli.captioning import caption_command
 from vprcap.cli.datasets import datasets_command
 from vprcap.cli.evaluation import demo_command, eval_command
+from vprcap.cli.exchange import export_command, import_command
 from vprcap.cli.retrieval import index_command, search_command
 from vprcap.cli.scanning import scan_command, shard_command
 from vprcap.cli.training import train_command
@@ -32,6 +33,8 @@ app.command("datasets")(datasets_command)
 app.command("scan")(scan_command)
 app.command("shard")(shard_command)
 app.command("caption")(caption_command)
+app.command("import")(import_command)
+app.command("export")(export_command)
 app.command("train")(train_command)
 app.command("eval")(eval_command)
 app.command("index")(index_command)

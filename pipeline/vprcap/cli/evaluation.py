@@ -62,6 +62,17 @@ def eval_command(
             "after `scan MANIFEST --check`.",
         ),
     ] = False,
+    descriptors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score what VPR-methods-evaluation saved: a folder of database_descriptors.npy "
+            "and queries_descriptors.npy."
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Of --descriptors: one path a row, database first, then queries."),
+    ] = None,
     allow_partial: Partial = False,
     as_json: Json = False,
 ) -> None:
@@ -71,11 +82,17 @@ def eval_command(
     """
     from vprcap.errors import InvalidError
     from vprcap.workflows.ablation import ablate
-    from vprcap.workflows.evaluation import evaluate_combiner
+    from vprcap.workflows.evaluation import evaluate_combiner, evaluate_saved
     from vprcap.workflows.prepare import Source
     from vprcap.workflows.robustness import corruption_curve
 
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
+    if descriptors is not None:
+        _refuse_beside_descriptors(captions, corrupt, ablation, drop_twins or None)
+        _print_report(evaluate_saved(source, descriptors, output, names=names), as_json)
+        return
+    if names is not None:
+        raise InvalidError("--names says whose the rows of --descriptors FOLDER are; give both")
     corruption = _corruption(corrupt, strength, other_captions, ablation)
     single = ablation is None and (corrupt in (None, "none") or strength is not None)
     if drop_twins and not single:
@@ -119,6 +136,16 @@ def eval_command(
         )
         _print_comparison(curve, as_json)
         typer.echo(f"vprcap: plot in {curve.with_suffix('.svg')}", err=True)
+
+
+def _refuse_beside_descriptors(*options: object) -> None:
+    from vprcap.errors import InvalidError
+
+    if any(option is not None for option in options):
+        raise InvalidError(
+            "--descriptors are scored as they are; leave out --captions, --corrupt, --ablate "
+            "and --drop-twins"
+        )
 
 
 def _corruption(

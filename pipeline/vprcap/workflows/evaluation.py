@@ -12,6 +12,7 @@ from vprcap.manifest import read_manifest
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.explain import explain
+from vprcap.stages.score import score as score_saved
 from vprcap.stages.weigh_twins import weigh_twins
 from vprcap.workflows.material import (
     Material,
@@ -52,6 +53,15 @@ def evaluate_combiner(
         material = corrupted(material, encoders_of(run).load_text(), corruption)
         folder = folder.with_name(f"{folder.name}-{corruption.name}")
     return score(material, run, output or folder, drop_twins=drop_twins)
+
+
+def evaluate_saved(
+    source: Source, descriptors: Path, output: Path | None = None, *, names: Path | None = None
+) -> Path:
+    """Evaluate descriptors that another program saved, and return ``results.json``."""
+    manifest = find_manifest(source)
+    folder = output or descriptors / "eval" / read_manifest(manifest).info.name
+    return score_saved(manifest, descriptors, folder, names=names)
 
 
 def score(material: Material, run: Path, output: Path, *, drop_twins: bool = False) -> Path:

@@ -1,0 +1,93 @@
+"""A name of somebody else's file means one image, or none; nobody guesses."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vprcap.exchange.join import Fate, Match, Names
+
+WHOLE, PARTIAL, AMBIGUOUS, UNMATCHED = Fate.WHOLE, Fate.PARTIAL, Fate.AMBIGUOUS, Fate.UNMATCHED
+AT = "@1.0@2.0@17@T@@@{pano}@25@@@@@@{note}@.jpg"
+
+
+@pytest.mark.parametrize(
+    ("images", "name", "fate", "image"),
+    [
+        (["a/1.jpg"], "a/1.jpg", WHOLE, "a/1.jpg"),
+        (["a/1.jpg"], "/mnt/d/data/a/1.jpg", WHOLE, "a/1.jpg"),
+        (["images/val/a/1.jpg"], "a/1.jpg", WHOLE, "images/val/a/1.jpg"),
+        (["a/1.jpg", "b/1.jpg"], "x/b/1.jpg", WHOLE, "b/1.jpg"),
+        (["a/1.jpg", "b/1.jpg"], "1.jpg", AMBIGUOUS, None),
+        (["a/1.jpg", "b/1.jpg"], "c/1.jpg", AMBIGUOUS, None),
+        (["1.jpg", "a/1.jpg"], "1.jpg", WHOLE, "1.jpg"),
+        (["1.jpg", "a/1.jpg"], "root/1.jpg", WHOLE, "1.jpg"),
+        (["1.jpg", "a/1.jpg"], "root/a/1.jpg", WHOLE, "a/1.jpg"),
+        (["x/a/1.jpg", "y/a/1.jpg"], "z/a/1.jpg", AMBIGUOUS, None),
+        (["Images/PRS/p.jpg"], "Images/Paris/p.jpg", PARTIAL, "Images/PRS/p.jpg"),
+        (["a/1.jpg"], "a/1.png", UNMATCHED, None),
+        (["a/1.jpg"], "a/1.JPG", UNMATCHED, None),
+        (["a/1.jpg"], "", UNMATCHED, None),
+        (["a/1.jpg"], "/", UNMATCHED, None),
+        (["a/1.jpg"], r"C:\set\a\1.jpg", WHOLE, "a/1.jpg"),
+        (["a\\1.jpg"], "x/a\\1.jpg", WHOLE, "a\\1.jpg"),
+        (["cph/-key_1.jpg"], AT.format(pano="-key_1", note="day"), PARTIAL, "cph/-key_1.jpg"),
+        ([AT.format(pano="k", note="day")], "sf/images/k.jpg", PARTIAL, None),
+        (
+            ["000123_pitch1_yaw5.jpg", "000123_pitch1_yaw6.jpg"],
+            AT.format(pano="000123", note="pitch1_yaw6"),
+            PARTIAL,
+            "000123_pitch1_yaw6.jpg",
+        ),
+        (
+            [AT.format(pano="p", note="n1"), AT.format(pano="p", note="n2")],
+            "p.jpg",
+            AMBIGUOUS,
+            None,
+        ),
+    ],
+)
+def test_a_name_means_the_image_that_shares_most_of_its_end(
+    images: list[str], name: str, fate: Fate, image: str | None
+) -> None:
+    (match,) = Names(images).match([name])
+    assert match.fate is fate
+    if fate in (WHOLE, PARTIAL):
+        assert images[match.row] == (image or images[0])
+
+
+def test_names_that_contradict_one_another_are_not_believed() -> None:
+    names = Names(["ref/0000001.jpg"])
+    assert names.match(["query/0000001.jpg"]) == [Match(PARTIAL, 0)]
+    assert names.match(["query/0000001.jpg", "ref/0000001.jpg"]) == [
+        Match(UNMATCHED),
+        Match(WHOLE, 0),
+    ]
+    both = names.match(["query/0000001.jpg", "night/0000001.jpg", "night/0000001.jpg"])
+    assert both == [Match(AMBIGUOUS)] * 3
+
+
+_parts = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(tuple)
+
+
+@given(st.lists(_parts, min_size=1, max_size=8, unique=True), _parts)
+def test_looking_up_agrees_with_comparing_every_image(
+    images: list[tuple[str, ...]], name: tuple[str, ...]
+) -> None:
+    def shared(own: tuple[str, ...]) -> int:
+        count = 0
+        while count < min(len(own), len(name)) and own[-1 - count] == name[-1 - count]:
+            count += 1
+        return count
+
+    (match,) = Names(["/".join(own) for own in images]).match(["/".join(name)])
+    most = max(map(shared, images))
+    best = [row for row, own in enumerate(images) if shared(own) == most]
+    whole = [row for row in best if len(images[row]) == most]
+    if most == 0:
+        assert match.fate is UNMATCHED
+    elif len(best) == 1 or whole:
+        (row,) = whole or best
+        expected = WHOLE if most in (len(name), len(images[row])) else PARTIAL
+        assert match == Match(expected, row)
+    else:
+        assert match == Match(AMBIGUOUS)
