@@ -27,7 +27,7 @@ from vprcap.vectors import BLOCK_BYTES
 
 logger = logging.getLogger(__name__)
 
-Order = Int[np.ndarray, " images"]
+Order = Int[np.ndarray, " _"]
 """Of each image the row of its descriptor."""
 
 
