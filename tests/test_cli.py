@@ -202,7 +202,7 @@ def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.captioners import MAX_NEW_TOKENS
     from vprcap.cli.captioning import caption_command
     from vprcap.cli.evaluation import eval_command
-    from vprcap.cli.scanning import shard_command
+    from vprcap.cli.scanning import scan_command, shard_command
     from vprcap.cli.training import train_command
     from vprcap.images import MAX_MEGAPIXELS
     from vprcap.plan import SHARD_SIZE
@@ -219,6 +219,7 @@ def test_defaults_are_those_of_the_stages() -> None:
     assert default(caption_command, "batch_size") == BATCH_SIZE
     assert default(caption_command, "max_new_tokens") == MAX_NEW_TOKENS
     assert default(caption_command, "max_megapixels") == MAX_MEGAPIXELS
+    assert default(scan_command, "max_megapixels") == MAX_MEGAPIXELS
     assert default(train_command, "descriptor_dim") == DESCRIPTOR_DIM
     assert (
         default(eval_command, "seeds") == inspect.signature(ablate).parameters["num_seeds"].default

@@ -45,6 +45,28 @@ def test_an_image_that_ends_its_worker_is_blamed_alone(
     assert statuses == ["ok", "ok", "ok", "decode_error", "ok", "ok"]
 
 
+def test_of_images_that_share_a_worker_only_the_bad_one_is_blamed(
+    make_images: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_images([f"{i}.jpg" for i in range(10)])
+    monkeypatch.setattr("vprcap.decoding.decode_image", die_on_three)
+    with DecodePool(2, None, 50.0) as pool:
+        decoded = list(pool.decode(sorted(root.iterdir()), ahead=8, at_once=4))
+    statuses = [image.status for image in decoded]
+    assert statuses == ["ok"] * 3 + ["decode_error"] + ["ok"] * 6
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 32])
+def test_images_that_are_handed_over_together_stay_in_order(
+    make_images: Callable[..., Path], at_once: int
+) -> None:
+    root = make_images([f"{i}.jpg" for i in range(7)])
+    paths = [root / f"{i}.jpg" for i in range(7)]
+    expected = [decode_image(path, None, 50).sha256 for path in paths]
+    with DecodePool(2, None, 50) as pool:
+        assert [each.sha256 for each in pool.decode(paths, 4, at_once=at_once)] == expected
+
+
 def die_on_three(path: Path, framing: Framing | None, max_megapixels: float) -> DecodedImage:
     if path.name == "3.jpg":
         os._exit(1)

@@ -146,3 +146,54 @@ def test_cropping_equals_what_the_clip_processor_does(size: tuple[int, int]) -> 
 def test_hostile_names_are_only_paths(make_images: Callable[..., Path]) -> None:
     root = make_images(["-rf.jpg", "_a b;c.jpg", "ünï.jpg"])
     assert {decode(path).status for path in root.iterdir()} == {"ok"}
+
+
+def test_a_thumbnail_is_all_of_the_picture_in_grey(tmp_path: Path) -> None:
+    """Left half black, right half white; pixels of a coarse JPEG differ from it by little."""
+    halves = np.zeros((240, 320), np.uint8)
+    halves[:, 160:] = 255
+    for name in ("a.jpg", "a.png"):
+        Image.fromarray(halves).save(tmp_path / name)
+        decoded = decode_image(tmp_path / name, Framing("thumbnail", 16), 50)
+        assert decoded.pixels is not None and decoded.pixels.shape == (16, 16, 3)
+        assert decoded.pixels[:, :7].max() < 8 and decoded.pixels[:, 9:].min() > 247
+        assert (decoded.width, decoded.height) == (320, 240)
+
+
+def test_a_thumbnail_shows_the_upright_picture(tmp_path: Path) -> None:
+    halves = np.zeros((240, 320), np.uint8)
+    halves[:, 160:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise: what was left is up
+    Image.fromarray(halves).save(tmp_path / "a.jpg", exif=exif)
+    decoded = decode_image(tmp_path / "a.jpg", Framing("thumbnail", 16), 50)
+    assert (decoded.width, decoded.height) == (240, 320)
+    assert decoded.pixels is not None
+    assert decoded.pixels[:7].max() < 8 and decoded.pixels[9:].min() > 247
+
+
+@pytest.mark.parametrize("form", ["JPEG", "progressive", "restarts", "CMYK", "PNG", "WEBP"])
+def test_a_thumbnail_finds_the_damage_that_decoding_finds(tmp_path: Path, form: str) -> None:
+    """Cut or overwritten at many places: coarse pixels are no excuse to read less of the file."""
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 255, (60, 80, 3)).astype(np.uint8))
+    more: dict[str, object] = {
+        "progressive": {"progressive": True},
+        "restarts": {"restart_marker_blocks": 4},
+    }.get(form, {})
+    buffer = io.BytesIO()
+    kind = form if form in ("PNG", "WEBP") else "JPEG"
+    (image.convert("CMYK") if form == "CMYK" else image).save(buffer, kind, **more)
+    data = buffer.getvalue()
+    path, damaged = tmp_path / "image", 0
+    for _ in range(40):
+        broken = bytearray(data[: rng.integers(1, len(data))] if rng.random() < 0.5 else data)
+        for place in rng.integers(0, len(broken), 3):
+            broken[place] = rng.integers(0, 256)
+        path.write_bytes(bytes(broken))
+        whole = decode(path)
+        small = decode_image(path, Framing("thumbnail", 16), 50)
+        assert (small.status, small.error) == (whole.status, whole.error)
+        assert (small.width, small.height) == (whole.width, whole.height)
+        damaged += whole.status != "ok"
+    assert 10 <= damaged <= 40

@@ -206,3 +206,28 @@ def test_a_rule_says_itself_in_words() -> None:
     assert str(PositiveRule()) == "positives within 25 m"
     assert str(PositiveRule(heading_deg=40.0)) == "positives within 25 m and 40 degrees"
     assert str(PositiveRule("frames", frames=1)) == "positives within 1 frames"
+
+
+def test_what_is_left_out_is_missing_from_positives_and_domains_and_from_nothing_else() -> None:
+    chance = np.random.default_rng(1)
+    names = [f"{row:02d}" for row in range(60)]
+    roles = chance.choice(["database", "query"], 60)
+    columns = {
+        "image_id": pa.array(names),
+        "role": pa.array(roles.tolist()),
+        "easting": pa.array(chance.uniform(0, 100, 60)),
+        "northing": pa.array([0.0] * 60),
+        "domain": pa.array(chance.choice(["cph", "sf", "rio"], 60).tolist()),
+    }
+    manifest = build_manifest(columns, ManifestInfo("/data", "cities"))
+    dropped = set(names[::3])
+    whole, rest = build_task(manifest), build_task(manifest, without=dropped)
+    ids = np.array(names)
+    assert rest.queries.tolist() == whole.queries.tolist()
+    assert [set(ids[rest.database[own]]) for own in rest.positives] == [
+        set(ids[whole.database[own]]) - dropped for own in whole.positives
+    ]
+    for before, after in zip(whole.domains, rest.domains, strict=True):
+        own = [name for name in ids[whole.database[before.database]] if name not in dropped]
+        assert ids[rest.database[after.database]].tolist() == own
+        assert after.queries.tolist() == before.queries.tolist()

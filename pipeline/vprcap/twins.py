@@ -121,8 +121,10 @@ def _alike(database: Photographs, queries: Photographs) -> Iterator[Pair]:
     """Search block by block: no more than a block and all queries are held as signatures."""
     import faiss
 
+    if not len(queries.thumbnails):
+        return
     asked = signatures(queries.thumbnails)
-    for start in range(0, len(database.thumbnails) if len(asked) else 0, _BLOCK):
+    for start in range(0, len(database.thumbnails), _BLOCK):
         block = signatures(database.thumbnails[start : start + _BLOCK])
         near = min(_CANDIDATES, len(asked))
         similarity, rows = faiss.knn(block, asked, near, faiss.METRIC_INNER_PRODUCT)

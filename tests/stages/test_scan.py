@@ -100,6 +100,16 @@ def test_without_a_role_column_the_folder_says_the_role(make_images: MakeImages)
     assert manifest.rows["role"].to_pylist() == [None, "database", "query"]
 
 
+def test_a_table_may_give_frames_and_search_domains(make_images: MakeImages) -> None:
+    images = make_images(["a.jpg", "b.jpg"])
+    text = "path,frame,domain\na.jpg,7,cph\nb.jpg,,sf\n"
+    manifest = scanned(images, text)
+    assert manifest.rows["frame"].to_pylist() == [7, None]
+    assert manifest.rows["domain"].to_pylist() == ["cph", "sf"]
+    with pytest.raises(InvalidError, match="frame of .* must count in whole numbers"):
+        scanned(images, text.replace("7", "7.5"))
+
+
 def test_half_a_position_is_refused(make_images: MakeImages) -> None:
     with pytest.raises(MissingError, match="only one of easting and northing"):
         scanned(make_images(["a.jpg"]), "path,easting,lat,lon\na.jpg,1,2,3\n")

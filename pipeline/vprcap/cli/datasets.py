@@ -44,9 +44,10 @@ def _list(root: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    widths = [max(len(str(row[name])) for row in rows) for name in rows[0]]
-    for row in rows:
-        cells = (str(cell).ljust(width) for cell, width in zip(row.values(), widths, strict=True))
+    lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
     if root is None:
         typer.echo("vprcap: say --root FOLDER or set VPRCAP_DATA to see what is there", err=True)

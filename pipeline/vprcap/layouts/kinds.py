@@ -13,10 +13,9 @@ from vprcap.layouts.frames import read_at_frames, read_frames, read_named_frames
 from vprcap.layouts.gsv_cities import read_gsv_cities
 from vprcap.layouts.msls import read_msls
 from vprcap.layouts.netvlad import read_netvlad
-from vprcap.layouts.table import read_table
+from vprcap.layouts.table import read_whole_table
 from vprcap.layouts.tokyo247 import read_tokyo247
 from vprcap.layouts.vpr_bench import read_vpr_bench
-from vprcap.manifest import complete_rows
 
 
 def read_layout(kind: str, root: Path, fields: Mapping[str, Any]) -> dict[str, pa.Array]:
@@ -66,7 +65,4 @@ def read_layout(kind: str, root: Path, fields: Mapping[str, Any]) -> dict[str, p
 def _read_table(
     root: Path, table: str, columns: Mapping[str, str] | None = None
 ) -> dict[str, pa.Array]:
-    none = complete_rows({"image_id": pa.array([], pa.string())})
-    batches = map(complete_rows, read_table(root / table, columns or {}))
-    rows = pa.concat_tables([none, *batches])
-    return {name: rows[name].combine_chunks() for name in rows.schema.names}
+    return read_whole_table(root / table, columns or {})

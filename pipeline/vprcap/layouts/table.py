@@ -1,9 +1,10 @@
 """A folder of images with a table that says where each was taken.
 
 Columns: `path` (relative to the image root); `role`; a position as `easting` and `northing`
-(with `zone` where known) or as `lat` and `lon`, or a `place_id`; `heading` or `heading_deg`;
-`sequence` and `condition` where known. Other columns are passed over. Without a `role` column the
-role is that of the nearest folder named `database` or `queries`.
+(with `zone` where known) or as `lat` and `lon`, or a `place_id`, or a `frame` (whole number);
+`heading` or `heading_deg`, `sequence`, `condition` and `domain` where known. Other columns are
+passed over. Without a `role` column the role is that of the nearest folder named `database` or
+`queries`.
 
 A table may list more images than memory holds: it is read and converted some rows at a time.
 """
@@ -20,11 +21,13 @@ import pyarrow.parquet as pq
 from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.layouts.folder import roles_of
 from vprcap.layouts.projection import to_utm
+from vprcap.manifest import complete_rows
 
 _ALIASES = {"image_id": "path", "heading": "heading_deg", "latitude": "lat", "longitude": "lon"}
-_TEXT = ("path", "role", "zone", "place_id", "sequence", "condition")
+_TEXT = ("path", "role", "zone", "place_id", "sequence", "condition", "domain")
 _BATCH_ROWS, _BLOCK_BYTES = 1 << 17, 1 << 24
-_NUMBERS = ("easting", "northing", "lat", "lon", "heading_deg")
+_NUMBERS = ("easting", "northing", "lat", "lon", "heading_deg", "frame")
+_ENOUGH = ({"easting", "northing"}, {"lat", "lon"}, {"place_id"}, {"frame"})
 
 
 def read_table(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, pa.Array]]:
@@ -54,6 +57,13 @@ def read_table(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, pa
                     yield _manifest_columns(batch, theirs, table)
     except (pa.ArrowException, OSError) as problem:
         raise InvalidError(f"cannot read table {table}: {first_line(problem)}") from None
+
+
+def read_whole_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
+    """Read a table as `read_table` does, all rows at once."""
+    none = complete_rows({"image_id": pa.array([], pa.string())})  # a table may be a header alone
+    rows = pa.concat_tables([none, *map(complete_rows, read_table(table, columns))])
+    return {name: rows[name].combine_chunks() for name in rows.schema.names}
 
 
 def _open_csv(table: Path) -> pyarrow.csv.CSVStreamingReader:
@@ -92,8 +102,8 @@ def _require_columns(found: set[str], names: list[str], table: Path) -> None:
         if len(found & set(pair)) == 1:
             raise MissingError(f"table {table} has only one of {' and '.join(pair)}; give both")
     missing = [] if "path" in found else ["path"]
-    if not ({"easting", "northing"} <= found or {"lat", "lon"} <= found or "place_id" in found):
-        missing.append("easting and northing (or lat and lon, or place_id)")
+    if not any(each <= found for each in _ENOUGH):
+        missing.append("easting and northing (or lat and lon, or place_id, or frame)")
     if missing:
         raise MissingError(
             f"table {table} lacks {', '.join(missing)}; it has: {', '.join(names)}; "
@@ -132,4 +142,14 @@ def _typed(column: pa.Array, name: str, table: Path) -> pa.Array:
         ) from None
     if pc.any(pc.is_inf(numbers)).as_py():
         raise InvalidError(f"column {name} of {table} holds infinity; correct it")
-    return pc.if_else(pc.is_nan(numbers), None, numbers)
+    known = pc.if_else(pc.is_nan(numbers), None, numbers)
+    return _whole(known, table) if name == "frame" else known
+
+
+def _whole(numbers: pa.Array, table: Path) -> pa.Array:
+    try:
+        return numbers.cast(pa.int64())
+    except pa.ArrowInvalid as problem:
+        raise InvalidError(
+            f"column frame of {table} must count in whole numbers: {first_line(problem)}"
+        ) from None

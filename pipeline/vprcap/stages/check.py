@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from vprcap.twins import SIDE, Photographs, find_copies
 
 _AT_ONCE = 32
 """Images that a worker gets in one go: handing one over takes about as long as decoding it."""
-_ROWS = 4096
+_ROWS = 2048
 """Images whose findings are held as Python objects; the rest are in Arrow's memory."""
 
 
@@ -60,13 +61,17 @@ def _inspected(
         DecodePool(num_workers, Framing("thumbnail", SIDE), max_megapixels) as pool,
         Progress("check", len(ids), "images") as progress,
     ):
-        for start in range(0, len(ids), _ROWS):
-            paths = [image_path(root, name.as_py()) for name in ids.slice(start, _ROWS)]
-            decoded = []
-            for image in pool.decode(paths, 4 * num_workers * _AT_ONCE, at_once=_AT_ONCE):
-                decoded.append(image)
-                progress.advance()
-            yield _batch(decoded)
+        paths = (image_path(root, name.as_py()) for name in ids)
+        ahead = 4 * num_workers * _AT_ONCE
+        decoded = _counted(pool.decode(paths, ahead, at_once=_AT_ONCE), progress)
+        while some := list(islice(decoded, _ROWS)):
+            yield _batch(some)
+
+
+def _counted(images: Iterable[DecodedImage], progress: Progress) -> Iterator[DecodedImage]:
+    for image in images:
+        yield image
+        progress.advance()
 
 
 def _batch(decoded: Iterable[DecodedImage]) -> pa.RecordBatch:

@@ -15,7 +15,7 @@ from vprcap.layouts.at import columns_of
 from vprcap.layouts.folder import concatenated, roles_of, walk
 from vprcap.layouts.kinds import read_layout
 from vprcap.layouts.pairs import read_pairs
-from vprcap.layouts.table import read_table
+from vprcap.layouts.table import read_table, read_whole_table
 from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
 from vprcap.positives import build_task
 from vprcap.recipe import Recipe, load_recipe
@@ -59,22 +59,17 @@ def scan(
     elif rule.kind == "listed":
         raise InvalidError("positives as listed need their list; give --pairs FILE")
     info = ManifestInfo(str(images.absolute()), output.stem, rule)
-    batches = None if table is None else _present(read_table(table, columns or {}), info)
-    if pairs is None and batches is not None:
-        return write_sorted(batches, info, output)
-    found = _read_folder(images) if batches is None else _together(batches)
+    if table is not None and pairs is None:
+        return write_sorted(_present(read_table(table, columns or {}), info), info, output)
+    # Pairs are looked up among all rows, so all are held.
+    found = _read_folder(images) if table is None else read_whole_table(table, columns or {})
     if pairs is not None:
         found = _with_pairs(found, pairs)
     manifest = build_manifest(found, info)
+    _check_present(manifest)
     if pairs is not None:
         _check_pairs(manifest, pairs)
     return write_manifest(manifest, output)
-
-
-def _together(batches: Iterable[dict[str, pa.Array]]) -> dict[str, pa.Array]:
-    """Hold all rows of a table at once: pairs are looked up among all of them."""
-    table = pa.concat_tables([pa.table(columns) for columns in batches])
-    return {name: table[name].combine_chunks() for name in table.schema.names}
 
 
 def _present(
