@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.layouts.folder import roles_of
 from vprcap.layouts.projection import to_utm
-from vprcap.manifest import complete_rows
 
 _ALIASES = {"image_id": "path", "heading": "heading_deg", "latitude": "lat", "longitude": "lon"}
 _TEXT = ("path", "role", "zone", "place_id", "sequence", "condition", "domain")
@@ -61,8 +60,10 @@ def read_table(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, pa
 
 def read_whole_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Array]:
     """Read a table as `read_table` does, all rows at once."""
-    none = complete_rows({"image_id": pa.array([], pa.string())})  # a table may be a header alone
-    rows = pa.concat_tables([none, *map(complete_rows, read_table(table, columns))])
+    batches = [pa.table(batch) for batch in read_table(table, columns)]
+    if not batches:
+        return {"image_id": pa.array([], pa.string())}
+    rows = pa.concat_tables(batches)
     return {name: rows[name].combine_chunks() for name in rows.schema.names}
 
 
