@@ -225,6 +225,18 @@ def test_the_recipe_of_own_images_can_be_copied_and_edited(tmp_path: Path) -> No
     assert list(positives_of(read_manifest(output)).values()) == [[]]  # 25 m, and 24 are asked for
 
 
+def test_cities_of_a_table_are_kept_apart_by_its_column_domain(tmp_path: Path) -> None:
+    minis.write_own_table(tmp_path)
+    table = tmp_path / "own-images/manifest.csv"
+    header = "path,role,easting,northing,zone,domain\n"
+    rows = "drive 1/-a.jpg,database,100,200,33U,{}\ndrive 2/b.jpg,query,120,200,10S,{}\n"
+    table.write_text(header + rows.format("cph", "sf"))
+    assert positives_of(rescanned("own-images", tmp_path)) == {"drive 2/b.jpg": []}
+    table.write_text(header + rows.format("", ""))
+    with pytest.raises(InvalidError, match="lie in UTM zones 10, 33; .* in a column `domain`"):
+        positives_of(rescanned("own-images", tmp_path))
+
+
 # Bad input.
 
 
