@@ -205,7 +205,7 @@ def test_a_rule_that_makes_no_sense_is_refused(rule: dict) -> None:
 def test_a_rule_says_itself_in_words() -> None:
     assert str(PositiveRule()) == "positives within 25 m"
     assert str(PositiveRule(heading_deg=40.0)) == "positives within 25 m and 40 degrees"
-    assert str(PositiveRule("frames", frames=1)) == "positives within 1 frames"
+    assert str(PositiveRule("frames", frames=1)) == "positives within 1 frame"
 
 
 def test_what_is_left_out_is_missing_from_positives_and_domains_and_from_nothing_else() -> None:

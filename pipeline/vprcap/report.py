@@ -78,7 +78,7 @@ class RecallReport:
             lines += [_plain_line(mode, values) for mode, values in self.recall_all.items()]
         for name, own in self.conditions.items():
             lines.append(f"{name}: {own.num_queries:,} queries ({own.num_solvable:,} solvable)")
-            modes = [mode for mode in _OF_A_CONDITION if mode in own.recall]
+            modes = [mode for mode in _OF_A_CONDITION if mode in own.recall and own.num_solvable]
             lines += [line_of(mode, own.recall[mode]) for mode in modes]
         lines.append(f"in brackets: 95 % intervals, bootstrap over {self.resampled}")
         return lines

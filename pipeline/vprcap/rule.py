@@ -45,8 +45,10 @@ class PositiveRule:
                 return f"positives within {self.radius_m:g} m"
             case "radius":
                 return f"positives within {self.radius_m:g} m and {self.heading_deg:g} degrees"
+            case "frames" if not self.frames:
+                return "positives of the same frame"
             case "frames":
-                return f"positives within {self.frames} frames" if self.frames else "same frame"
+                return f"positives within {self.frames} frame{'s' * (self.frames > 1)}"
             case "place":
                 return "positives of the same place"
             case _:
