@@ -24,7 +24,7 @@ from vprcap.layouts.projection import to_utm
 
 _ALIASES = {"image_id": "path", "heading": "heading_deg", "latitude": "lat", "longitude": "lon"}
 _TEXT = ("path", "role", "zone", "place_id", "sequence", "condition", "domain")
-_BATCH_ROWS, _BLOCK_BYTES = 1 << 17, 1 << 24
+_BATCH_ROWS, _BLOCK_BYTES = 1 << 17, 1 << 22
 _NUMBERS = ("easting", "northing", "lat", "lon", "heading_deg", "frame")
 _ENOUGH = ({"easting", "northing"}, {"lat", "lon"}, {"place_id"}, {"frame"})
 
