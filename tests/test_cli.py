@@ -199,6 +199,7 @@ def test_a_mistake_is_one_line_and_exit_code_one(
 
 
 def test_defaults_are_those_of_the_stages() -> None:
+    from vprcap.caption_job import BATCH_SIZE
     from vprcap.captioners import MAX_NEW_TOKENS
     from vprcap.cli.captioning import caption_command
     from vprcap.cli.evaluation import eval_command
@@ -206,7 +207,6 @@ def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.cli.training import train_command
     from vprcap.images import MAX_MEGAPIXELS
     from vprcap.plan import SHARD_SIZE
-    from vprcap.stages.caption import BATCH_SIZE
     from vprcap.stages.train import DESCRIPTOR_DIM
     from vprcap.training import TrainConfig
     from vprcap.workflows.ablation import ablate

@@ -10,7 +10,7 @@ import polars
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.caption_job import open_job
+from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.captions import CAPTION_SCHEMA
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
@@ -25,7 +25,7 @@ def data(make_images: Callable[..., Path]) -> Path:
     (images / "3.jpg").write_bytes(b"broken")
     manifest = scan(images, images.parent / "set.parquet")
     shard(manifest, shard_size=3)
-    root = caption(open_job(manifest, captioner="fake"), decode_workers=1)
+    root = caption(open_job(JobOptions(manifest, captioner="fake")), WorkOptions(decode_workers=1))
     # A run under way, or one that was killed, must not disturb a reader.
     (root / "staging" / "part-00000-of-00003.x.parquet").write_bytes(b"half")
     return root / "data"

@@ -10,15 +10,61 @@ import pyarrow.parquet as pq
 from vprcap.caption_set import CaptionSet
 from vprcap.captioners import MAX_NEW_TOKENS, Captioner, load_captioner
 from vprcap.captions import PROVENANCE, check_part
-from vprcap.errors import BusyError, MissingError
+from vprcap.errors import BusyError, InvalidError, MissingError
 from vprcap.files import storage_errors
+from vprcap.images import MAX_MEGAPIXELS
 from vprcap.journal import Journal
 from vprcap.lease import claim
 from vprcap.manifest import read_manifest_info
 from vprcap.plan import Plan, Shard, drift, plan_path, read_plan
 from vprcap.prompt import load_prompt
 
+BATCH_SIZE = 16
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """Which images, and what changes their text: all that a worker anywhere needs to join in."""
+
+    manifest: Path
+    captions_root: Path | None = None
+    captioner: str = "transformers"
+    model: str | None = None
+    quantization: str = "nf4"
+    prompt: str = "place"
+    framing: str = "pad"
+    max_new_tokens: int = MAX_NEW_TOKENS
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOptions:
+    """How a worker works: nothing here changes the text."""
+
+    batch_size: int = BATCH_SIZE
+    decode_workers: int | None = None
+    """Processes that decode; None: for the CPUs there are."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Larger images are not decoded."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            InvalidError: an option is out of its range.
+        """
+        if self.batch_size < 1:
+            raise InvalidError(f"--batch-size {self.batch_size} is too small; use at least 1")
+        if self.decode_workers is not None and self.decode_workers < 1:
+            raise InvalidError(
+                f"--decode-workers {self.decode_workers} is too small; use at least 1"
+            )
+        if not self.max_megapixels > 0:
+            raise InvalidError(
+                f"--max-megapixels {self.max_megapixels:g} admits no image; use e.g. 50"
+            )
 
 
 @dataclass(frozen=True)
@@ -52,18 +98,7 @@ class CaptionJob:
         }
 
 
-def open_job(
-    manifest: Path,
-    *,
-    captions_root: Path | None = None,
-    captioner: str = "transformers",
-    model: str | None = None,
-    quantization: str = "nf4",
-    prompt: str = "place",
-    framing: str = "pad",
-    max_new_tokens: int = MAX_NEW_TOKENS,
-    limit: int | None = None,
-) -> CaptionJob:
+def open_job(options: JobOptions) -> CaptionJob:
     """Find out what is to be done, without loading weights or writing anything.
 
     Raises:
@@ -71,6 +106,7 @@ def open_job(
         StaleArtefactError: the set belongs to another configuration or plan.
         InvalidError: a finished part is damaged.
     """
+    manifest, limit = options.manifest, options.limit
     plan = read_plan(plan_path(manifest))
     of_set, _ = read_manifest_info(manifest)
     _report_drift(plan, manifest, of_set.name)
@@ -79,17 +115,17 @@ def open_job(
     if not root.is_dir():
         raise MissingError(f"no image root {root}; mount it, or scan again where the images are")
     loaded = load_captioner(
-        captioner,
-        model,
-        quantization=quantization,
-        prompt=load_prompt(prompt),
-        framing=framing,
-        max_new_tokens=max_new_tokens,
+        options.captioner,
+        options.model,
+        quantization=options.quantization,
+        prompt=load_prompt(options.prompt),
+        framing=options.framing,
+        max_new_tokens=options.max_new_tokens,
     )
     # The manifest's name comes first: two splits of one dataset share an image root.
     suffix = "" if limit is None else f"-first-{plan.info.num_images}"
     name = f"{of_set.name}-{loaded.config.set_name}{suffix}"
-    captions = CaptionSet((captions_root or root / "captions") / name)
+    captions = CaptionSet((options.captions_root or root / "captions") / name)
     captions.check(loaded.config, asdict(plan.info))
     return CaptionJob(plan, captions, loaded, _pending(plan, captions))
 

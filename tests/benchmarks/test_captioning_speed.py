@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vprcap.caption_job import CaptionJob, open_job
+from vprcap.caption_job import BATCH_SIZE, CaptionJob, JobOptions, open_job
 from vprcap.captioners.transformers import TransformersCaptioner
 from vprcap.captions import read_captions
 from vprcap.city import EVALUATION, write_city
 from vprcap.city.seeds import TESTS
 from vprcap.images import decode_image
 from vprcap.manifest import image_path, read_manifest
-from vprcap.stages.caption import BATCH_SIZE, caption
+from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 
@@ -55,7 +55,9 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job_of(manifest: Path, captions_root: Path) -> CaptionJob:
     return open_job(
-        manifest, model="packaged:tiny-llava", quantization="none", captions_root=captions_root
+        JobOptions(
+            manifest, model="packaged:tiny-llava", quantization="none", captions_root=captions_root
+        )
     )
 
 

@@ -23,7 +23,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from vprcap.caption_job import CaptionJob, open_job
+from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
 from vprcap.captioners.labels import phrase, sentence
 from vprcap.captions import read_captions
 from vprcap.cli import main
@@ -76,7 +76,7 @@ def planned(images: Path) -> Path:
 
 
 def job_of(manifest: Path, model: Path | str, **options: str) -> CaptionJob:
-    return open_job(manifest, captioner="labels", model=str(model), **options)  # type: ignore[arg-type]
+    return open_job(JobOptions(manifest, captioner="labels", model=str(model), **options))  # type: ignore[arg-type]
 
 
 def rows_of(root: Path) -> list[dict[str, object]]:
@@ -92,7 +92,7 @@ def test_captions_name_what_the_plain_classifier_ranks_first(
     classifier: Path, make_images: MakeImages
 ) -> None:
     images = make_images(NAMES, size=(40, 40))  # as the processor wants it: framing does nothing
-    root = caption(job_of(planned(images), classifier), decode_workers=1)
+    root = caption(job_of(planned(images), classifier), WorkOptions(decode_workers=1))
     processor = AutoImageProcessor.from_pretrained(classifier, backend="pil")
     model = AutoModelForImageClassification.from_pretrained(classifier).eval()
     spoken = {
@@ -123,7 +123,7 @@ def test_captions_name_what_the_plain_classifier_ranks_first(
 
 def test_every_row_says_how_it_was_made(classifier: Path, make_images: MakeImages) -> None:
     job = job_of(planned(make_images(NAMES)), classifier)
-    root = caption(job, decode_workers=1)
+    root = caption(job, WorkOptions(decode_workers=1))
     row = rows_of(root)[0]
     assert (row["captioner"], row["model"]) == ("labels", "random-resnet")
     assert row["revision"] == job.captioner.config.revision and len(str(row["revision"])) == 64
@@ -138,8 +138,10 @@ def test_neither_the_batch_size_nor_a_second_run_changes_a_caption(
     found = []
     for size in (1, 3, 3):
         root = manifest.parent / f"captions-{len(found)}"
-        job = open_job(manifest, captioner="labels", model=str(classifier), captions_root=root)
-        found.append(rows_of(caption(job, batch_size=size, decode_workers=1)))
+        job = open_job(
+            JobOptions(manifest, captioner="labels", model=str(classifier), captions_root=root)
+        )
+        found.append(rows_of(caption(job, WorkOptions(batch_size=size, decode_workers=1))))
     assert found[0] == found[1] == found[2]
 
 
@@ -213,7 +215,10 @@ def test_the_square_is_the_one_that_the_processor_ends_with(
     processor.save_pretrained(classifier)
     job = job_of(planned(make_images(NAMES[:2])), classifier)
     assert job.captioner.framing.side == side
-    assert [row["status"] for row in rows_of(caption(job, decode_workers=1))] == ["ok", "ok"]
+    assert [row["status"] for row in rows_of(caption(job, WorkOptions(decode_workers=1)))] == [
+        "ok",
+        "ok",
+    ]
     plain = processor(images=Image.new("RGB", (90, 70)), return_tensors="pt")["pixel_values"]
     assert plain.shape[-2:] == (side, side)
 
@@ -259,7 +264,7 @@ def test_a_backbone_without_its_head_is_refused_and_none_is_made_up(
     save_file(bare, classifier / "model.safetensors", metadata={"format": "pt"})
     job = job_of(planned(make_images(NAMES[:1])), classifier)
     with pytest.raises(InvalidError, match="lacks 2 weights, first classifier"):
-        caption(job, decode_workers=1)
+        caption(job, WorkOptions(decode_workers=1))
 
 
 def test_scores_that_are_no_numbers_become_no_caption(
@@ -273,7 +278,7 @@ def test_scores_that_are_no_numbers_become_no_caption(
     save_file(spoilt, classifier / "model.safetensors", metadata={"format": "pt"})
     job = job_of(planned(make_images(NAMES)), classifier)
     with pytest.raises(InvalidError, match="fails on every image: the classifier's scores"):
-        caption(job, decode_workers=1)
+        caption(job, WorkOptions(decode_workers=1))
 
 
 def test_the_command_line_writes_labels(

@@ -17,7 +17,7 @@ import position_miniatures
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.caption_job import open_job
+from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.decoding import DecodePool
 from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
@@ -72,7 +72,7 @@ def test_a_recipe_scans_captions_and_evaluates_by_name(
 
 def check_captions(path: Path, manifest: Manifest) -> None:
     """Every image of the manifest is decoded and described."""
-    captions = caption(open_job(path, captioner="fake"), decode_workers=1)
+    captions = caption(open_job(JobOptions(path, captioner="fake")), WorkOptions(decode_workers=1))
     rows = pq.read_table(captions / "data", columns=["image_id", "status"]).to_pylist()
     assert {row["image_id"]: row["status"] for row in rows} == dict.fromkeys(
         manifest.image_ids, "ok"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.caption_job import open_job, reopen_failed
+from vprcap.caption_job import JobOptions, WorkOptions, open_job, reopen_failed
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import read_captions, status_counts
 from vprcap.errors import BusyError, InvalidError, StaleArtefactError, StorageError
@@ -32,8 +32,8 @@ def planned(images: Path, shard_size: int = 4) -> Path:
 
 
 def run_fake(manifest: Path, model: str = "", **options: object) -> Path:
-    job = open_job(manifest, captioner="fake", model=model)
-    return caption(job, decode_workers=1, **options)  # type: ignore[arg-type]
+    job = open_job(JobOptions(manifest, captioner="fake", model=model))
+    return caption(job, WorkOptions(decode_workers=1, **options))  # type: ignore[arg-type]
 
 
 def captions_of(root: Path) -> dict[str, str]:
@@ -57,7 +57,7 @@ def test_a_second_run_writes_nothing(make_images: MakeImages) -> None:
     manifest = planned(make_images(["a.jpg", "b.jpg"]))
     root = run_fake(manifest)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    job = open_job(manifest, captioner="fake")
+    job = open_job(JobOptions(manifest, captioner="fake"))
     assert job.num_left == 0
     caption(job)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
@@ -108,9 +108,9 @@ def test_failed_rows_are_made_again_when_asked_and_only_they(make_images: MakeIm
     manifest = planned(images)
     before = read_captions(run_fake(manifest), ["image_id", "caption", "seconds"]).to_pylist()
     (images / "3.jpg").write_bytes(good)
-    job = reopen_failed(open_job(manifest, captioner="fake"))
+    job = reopen_failed(open_job(JobOptions(manifest, captioner="fake")))
     assert len(job.pending) == 1, "the shard without failures stays as it is"
-    root = caption(job, decode_workers=1)
+    root = caption(job, WorkOptions(decode_workers=1))
     after = read_captions(root, ["image_id", "caption", "seconds"]).to_pylist()
     assert status_counts(root) == {"ok": 6}
     others = [row for row in after if row["image_id"] != "3.jpg"]
@@ -135,7 +135,7 @@ def test_a_run_takes_over_what_others_finish_or_leave_behind(make_images: MakeIm
     manifest = planned(make_images([f"{i:02}.jpg" for i in range(24)]))
     processes = [start(manifest, "latency=0.02") for _ in range(3)]
     outcomes = [process.communicate(timeout=60)[1] for process in processes]
-    root = open_job(manifest, captioner="fake").captions.root
+    root = open_job(JobOptions(manifest, captioner="fake")).captions.root
     assert read_captions(root)["image_id"].to_pylist() == [f"{i:02}.jpg" for i in range(24)]
     assert not any("Traceback" in errors for errors in outcomes)
 
@@ -144,7 +144,7 @@ def test_another_prompt_is_another_set(make_images: MakeImages, tmp_path: Path) 
     manifest = planned(make_images(["a.jpg"]))
     (tmp_path / "mine.txt").write_text("Name the colours.")
     first = run_fake(manifest)
-    second = open_job(manifest, captioner="fake", prompt=str(tmp_path / "mine.txt"))
+    second = open_job(JobOptions(manifest, captioner="fake", prompt=str(tmp_path / "mine.txt")))
     assert second.num_left == 1
     assert caption(second) != first
 
@@ -155,7 +155,7 @@ def test_a_set_of_another_configuration_is_refused(make_images: MakeImages) -> N
     config = json.loads((root / "config.json").read_text())
     (root / "config.json").write_text(json.dumps({**config, "config_id": "0123456789"}))
     with pytest.raises(StaleArtefactError, match="configuration 01234567, not .*--captions-root"):
-        open_job(manifest, captioner="fake")
+        open_job(JobOptions(manifest, captioner="fake"))
 
 
 def test_a_set_of_another_plan_is_refused(make_images: MakeImages) -> None:
@@ -164,7 +164,7 @@ def test_a_set_of_another_plan_is_refused(make_images: MakeImages) -> None:
     plan_path(manifest).unlink()
     shard(manifest, shard_size=1)
     with pytest.raises(StaleArtefactError, match="under plan"):
-        open_job(manifest, captioner="fake")
+        open_job(JobOptions(manifest, captioner="fake"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 no", None])
@@ -176,7 +176,7 @@ def test_a_damaged_part_is_named_and_kept(make_images: MakeImages, damage: bytes
     else:
         part.write_bytes(damage)
     with pytest.raises(InvalidError, match=r"caption part .*part-00000.* move it away"):
-        open_job(manifest, captioner="fake")
+        open_job(JobOptions(manifest, captioner="fake"))
     assert part.exists()
 
 
@@ -185,7 +185,7 @@ def test_a_part_of_another_plan_is_refused(make_images: MakeImages) -> None:
     part = next(CaptionSet(run_fake(manifest)).data.iterdir())
     pq.write_table(pq.read_table(part).replace_schema_metadata({"vprcap.plan_id": "0" * 64}), part)
     with pytest.raises(StaleArtefactError, match="was written under plan 00000000, not"):
-        open_job(manifest, captioner="fake")
+        open_job(JobOptions(manifest, captioner="fake"))
 
 
 def test_a_flipped_byte_in_a_part_is_noticed_when_it_is_read(make_images: MakeImages) -> None:
@@ -215,14 +215,14 @@ def test_a_plan_of_another_folder_is_refused(make_images: MakeImages) -> None:
     manifest = planned(make_images(["a.jpg"]))
     scan(make_images(["a.jpg"], folder="elsewhere"), manifest)
     with pytest.raises(StaleArtefactError, match="is of images in .*images, the manifest of"):
-        open_job(manifest, captioner="fake")
+        open_job(JobOptions(manifest, captioner="fake"))
 
 
 def test_a_limit_makes_a_small_set_of_its_own(make_images: MakeImages) -> None:
     manifest = planned(make_images([f"{i}.jpg" for i in range(6)]))
-    job = open_job(manifest, captioner="fake", limit=5)
+    job = open_job(JobOptions(manifest, captioner="fake", limit=5))
     assert read_captions(caption(job)).num_rows == 5
-    assert open_job(manifest, captioner="fake").num_left == 6
+    assert open_job(JobOptions(manifest, captioner="fake")).num_left == 6
 
 
 def test_a_full_disk_is_one_line_and_the_journal_survives(
@@ -237,7 +237,7 @@ def test_a_full_disk_is_one_line_and_the_journal_survives(
         patched.setattr(pq, "write_table", full)
         with pytest.raises(StorageError, match="no space left"):
             run_fake(manifest)
-    root = open_job(manifest, captioner="fake").captions.root
+    root = open_job(JobOptions(manifest, captioner="fake")).captions.root
     journal = next(CaptionSet(root).journals.iterdir())
     assert len(journal.read_bytes().splitlines()) == 2
     assert status_counts(run_fake(manifest)) == {"ok": 2}
@@ -247,21 +247,21 @@ def test_a_model_that_fails_on_every_image_stops_the_run(
     make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = planned(make_images(["a.jpg", "b.jpg", "c.jpg"]))
-    job = open_job(manifest, captioner="fake")
+    job = open_job(JobOptions(manifest, captioner="fake"))
 
     def broken(*_: object) -> None:
         raise RuntimeError("weights are upside down\nmore")
 
     monkeypatch.setattr(job.captioner, "caption", broken)
     with pytest.raises(InvalidError, match="fails on every image: weights are upside down$"):
-        caption(job, decode_workers=1)
+        caption(job, WorkOptions(decode_workers=1))
 
 
 def test_one_image_that_breaks_the_model_is_a_row(
     make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = planned(make_images(["a.jpg", "b.jpg", "c.jpg"]))
-    job = open_job(manifest, captioner="fake")
+    job = open_job(JobOptions(manifest, captioner="fake"))
     whole = job.captioner.caption
     poison = []
 
@@ -272,7 +272,9 @@ def test_one_image_that_breaks_the_model_is_a_row(
         return whole(pixels, should_stop)
 
     monkeypatch.setattr(job.captioner, "caption", breaks_on_the_first_picture)
-    table = read_captions(caption(job, decode_workers=1), ["image_id", "status", "error"])
+    table = read_captions(
+        caption(job, WorkOptions(decode_workers=1)), ["image_id", "status", "error"]
+    )
     assert table.to_pylist() == [
         {"image_id": "a.jpg", "status": "model_error", "error": "index out of range"},
         {"image_id": "b.jpg", "status": "ok", "error": None},
@@ -300,7 +302,7 @@ def start(manifest: Path, model: str) -> subprocess.Popen[str]:
 
 
 def journaled(manifest: Path) -> int:
-    folder = open_job(manifest, captioner="fake").captions.journals
+    folder = open_job(JobOptions(manifest, captioner="fake")).captions.journals
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl"))
 
 
@@ -324,7 +326,7 @@ def test_a_signal_ends_the_run_cleanly_and_loses_at_most_the_batch_in_flight(
     kept = journaled(manifest)
     assert f"stopped by {number.name}: {kept} of 40 images have their rows" in errors
     assert "Traceback" not in errors
-    assert not list(open_job(manifest, captioner="fake").captions.root.glob("leases/*"))
+    assert not list(open_job(JobOptions(manifest, captioner="fake")).captions.root.glob("leases/*"))
     assert status_counts(run_fake(manifest)) == {"ok": 40}
 
 
@@ -356,7 +358,7 @@ def check_kills(
     names = [f"{i:04}.jpg" for i in range(num_images)]
     undisturbed = captions_of(run_fake(planned(make_images(names, folder="calm"), shard_size)))
     manifest = planned(make_images(names), shard_size)
-    root = open_job(manifest, captioner="fake").captions.root
+    root = open_job(JobOptions(manifest, captioner="fake")).captions.root
     chance, parts_left, rows_left = random.Random(0), [], []
     for _ in range(num_kills):
         before = rows_kept(root)

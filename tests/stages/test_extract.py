@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vprcap.caption_job import open_job
+from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.corruption import Corruption
 from vprcap.errors import InvalidError, MissingError
 from vprcap.features import read_features
@@ -77,7 +77,10 @@ def test_captions_are_encoded_in_manifest_order_and_new_captions_make_new_featur
 ) -> None:
     shard(manifest)
     sets = [
-        caption(open_job(manifest, captioner="fake", model=model), decode_workers=1)
+        caption(
+            open_job(JobOptions(manifest, captioner="fake", model=model)),
+            WorkOptions(decode_workers=1),
+        )
         for model in ("", "loop=1")
     ]
     first, second = (
@@ -93,7 +96,9 @@ def test_the_words_that_were_encoded_lie_beside_their_tokens(
     manifest: Path, tmp_path: Path
 ) -> None:
     shard(manifest)
-    captions = caption(open_job(manifest, captioner="fake"), decode_workers=1)
+    captions = caption(
+        open_job(JobOptions(manifest, captioner="fake")), WorkOptions(decode_workers=1)
+    )
     path = extract_text(manifest, captions, Letters(), tmp_path / "features")
     features, words = read_features(path), read_words(words_path(path))
     assert len(words) == 20 and words[7] == Words(None, [], [])
@@ -105,7 +110,9 @@ def test_corrupted_captions_have_features_of_their_own_made_from_their_texts(
     manifest: Path, tmp_path: Path
 ) -> None:
     shard(manifest)
-    captions = caption(open_job(manifest, captioner="fake"), decode_workers=1)
+    captions = caption(
+        open_job(JobOptions(manifest, captioner="fake")), WorkOptions(decode_workers=1)
+    )
 
     def extracted(corruption: Corruption | None) -> Path:
         root = tmp_path / "features"
@@ -124,7 +131,10 @@ def test_corrupted_captions_have_features_of_their_own_made_from_their_texts(
 def test_the_other_prompt_is_read_from_the_other_set(manifest: Path, tmp_path: Path) -> None:
     shard(manifest)
     first, second = (
-        caption(open_job(manifest, captioner="fake", model=model), decode_workers=1)
+        caption(
+            open_job(JobOptions(manifest, captioner="fake", model=model)),
+            WorkOptions(decode_workers=1),
+        )
         for model in ("", "loop=1")
     )
     corruption = Corruption("other-prompt", 1.0, other_captions=second)
@@ -135,6 +145,8 @@ def test_the_other_prompt_is_read_from_the_other_set(manifest: Path, tmp_path: P
 
 def test_images_that_were_never_captioned_are_counted(manifest: Path, tmp_path: Path) -> None:
     shard(manifest)
-    few = caption(open_job(manifest, captioner="fake", limit=5), decode_workers=1)
+    few = caption(
+        open_job(JobOptions(manifest, captioner="fake", limit=5)), WorkOptions(decode_workers=1)
+    )
     with pytest.raises(MissingError, match=r"15 of 20 images .* first '05\.jpg'; finish"):
         extract_text(manifest, few, Letters(), tmp_path / "features")

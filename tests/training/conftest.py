@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import BertConfig, BertModel, BertTokenizer, Dinov2Config, Dinov2Model
 
-from vprcap.caption_job import open_job
+from vprcap.caption_job import JobOptions, open_job
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
@@ -48,7 +48,7 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (root / "table.csv").write_text("\n".join(lines) + "\n")
     manifest = scan(root / "images", root / "set.parquet", table=root / "table.csv")
     shard(manifest)
-    return manifest, caption(open_job(manifest, captioner="fake"))
+    return manifest, caption(open_job(JobOptions(manifest, captioner="fake")))
 
 
 @pytest.fixture

@@ -65,21 +65,24 @@ def caption_command(
 
     Example: vprcap caption --dataset pitts30k --root /data
     """
-    from vprcap.caption_job import open_job, reopen_failed
+    from vprcap.caption_job import JobOptions, WorkOptions, open_job, reopen_failed
     from vprcap.stages.caption import caption
     from vprcap.workflows.prepare import Source, prepare
 
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
+    work = WorkOptions(batch_size, decode_workers, max_megapixels)
     job = open_job(
-        prepare(source),
-        captions_root=captions_root,
-        captioner=captioner,
-        model=model,
-        quantization=quantization,
-        prompt=prompt,
-        framing=framing,
-        max_new_tokens=max_new_tokens,
-        limit=limit,
+        JobOptions(
+            prepare(source),
+            captions_root=captions_root,
+            captioner=captioner,
+            model=model,
+            quantization=quantization,
+            prompt=prompt,
+            framing=framing,
+            max_new_tokens=max_new_tokens,
+            limit=limit,
+        )
     )
     if dry_run:
         _print_job(job.describe(), as_json)
@@ -87,9 +90,7 @@ def caption_command(
     if retry_failed:
         job = reopen_failed(job)
     num_left = job.num_left
-    caption(
-        job, batch_size=batch_size, decode_workers=decode_workers, max_megapixels=max_megapixels
-    )
+    caption(job, work)
     _print_captions(job.captions.root, num_left, as_json)
 
 

@@ -11,13 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vprcap.caption_job import CaptionJob
+from vprcap.caption_job import CaptionJob, WorkOptions
 from vprcap.captioners.rows import Row, RowWriter
 from vprcap.captions import build_table, commit_part
 from vprcap.decoding import DecodePool, default_workers
-from vprcap.errors import BusyError, Interrupted, InvalidError
+from vprcap.errors import BusyError, Interrupted
 from vprcap.files import write_json
-from vprcap.images import MAX_MEGAPIXELS
 from vprcap.journal import Journal, read_journals, remove_journals
 from vprcap.lease import Lease, claim, read_holder
 from vprcap.manifest import image_path
@@ -25,18 +24,12 @@ from vprcap.plan import Shard
 from vprcap.progress import Progress
 from vprcap.stopping import StopFlag, stop_on_signals
 
-BATCH_SIZE = 16
+_DEFAULTS = WorkOptions()
 # Two batches ahead keep the model busy; more would only hold pixels in memory.
 _BATCHES_AHEAD = 3
 
 
-def caption(
-    job: CaptionJob,
-    *,
-    batch_size: int = BATCH_SIZE,
-    decode_workers: int | None = None,
-    max_megapixels: float = MAX_MEGAPIXELS,
-) -> Path:
+def caption(job: CaptionJob, work: WorkOptions = _DEFAULTS) -> Path:
     """Caption what a job has left and return the folder of its caption set.
 
     Raises:
@@ -44,18 +37,19 @@ def caption(
         Interrupted: a signal asked to stop; everything but the running batch is kept.
         StorageError: the disk is full; everything journaled is kept.
     """
-    _check_options(batch_size, decode_workers, max_megapixels)
     if not job.pending:
         return job.captions.root
     job.captions.create(job.captioner.config, asdict(job.plan.info))
     with (
         stop_on_signals() as should_stop,
         DecodePool(
-            decode_workers or default_workers(), job.captioner.framing, max_megapixels
+            work.decode_workers or default_workers(), job.captioner.framing, work.max_megapixels
         ) as pool,
         Progress("captioning", job.num_left, "images") as progress,
     ):
-        worker = _Worker(job, pool, RowWriter(job.captioner, batch_size, should_stop), progress)
+        worker = _Worker(
+            job, pool, RowWriter(job.captioner, work.batch_size, should_stop), progress
+        )
         try:
             left = worker.work(job.pending, should_stop)
         except Interrupted as stopped:
@@ -63,15 +57,6 @@ def caption(
     if left:
         _refuse_held(job, left)
     return job.captions.root
-
-
-def _check_options(batch_size: int, decode_workers: int | None, max_megapixels: float) -> None:
-    if batch_size < 1:
-        raise InvalidError(f"--batch-size {batch_size} is too small; it must be at least 1")
-    if decode_workers is not None and decode_workers < 1:
-        raise InvalidError(f"--decode-workers {decode_workers} is too small; use at least 1")
-    if not max_megapixels > 0:
-        raise InvalidError(f"--max-megapixels {max_megapixels:g} admits no image; use e.g. 50")
 
 
 def _stopped(job: CaptionJob, progress: Progress, flag: StopFlag) -> Interrupted:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vprcap.caption_job import open_job
+from vprcap.caption_job import JobOptions, open_job
 from vprcap.captions import read_captions
 from vprcap.city import (
     EVALUATION,
@@ -118,7 +118,9 @@ def _manifest(images: Path) -> Path:
 def _caption(images: Path) -> Path:
     manifest = scan(images, _manifest(images), table=images / "table.csv")
     shard(manifest)
-    return caption(open_job(manifest, model=MODEL, quantization="nf4", max_new_tokens=96))
+    return caption(
+        open_job(JobOptions(manifest, model=MODEL, quantization="nf4", max_new_tokens=96))
+    )
 
 
 def _results(
