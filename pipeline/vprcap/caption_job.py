@@ -18,6 +18,7 @@ from vprcap.lease import claim
 from vprcap.manifest import read_manifest_info
 from vprcap.plan import Plan, Shard, drift, plan_path, read_plan
 from vprcap.prompt import load_prompt
+from vprcap.status import read_status
 
 BATCH_SIZE = 16
 
@@ -84,7 +85,7 @@ class CaptionJob:
     def describe(self) -> dict[str, str | int | float | None]:
         """Say what `caption` would do; the time is from the parts that are finished already."""
         info, captions = self.plan.info, self.captions
-        rate = captions.images_per_second()
+        rate = read_status(captions).images_per_second_each if captions.plan_json.exists() else None
         return {
             "captions": str(captions.root),
             "model": self.captioner.config.model,
@@ -125,7 +126,7 @@ def open_job(options: JobOptions) -> CaptionJob:
     # The manifest's name comes first: two splits of one dataset share an image root.
     suffix = "" if limit is None else f"-first-{plan.info.num_images}"
     name = f"{of_set.name}-{loaded.config.set_name}{suffix}"
-    captions = CaptionSet((options.captions_root or root / "captions") / name)
+    captions = CaptionSet((options.captions_root or root / "captions") / name).now()
     captions.check(loaded.config, asdict(plan.info))
     return CaptionJob(plan, captions, loaded, _pending(plan, captions))
 
@@ -143,7 +144,9 @@ def _report_drift(plan: Plan, manifest: Path, name: str) -> None:
 
 
 def _pending(plan: Plan, captions: CaptionSet) -> list[Shard]:
-    pending = []
+    pending: list[Shard] = []
+    if captions.is_compacted():  # only a whole set is ever compacted
+        return pending
     for shard in plan.shards:
         if captions.part(shard).exists():
             check_part(captions.part(shard), plan.num_rows(shard), plan.info.plan_id)

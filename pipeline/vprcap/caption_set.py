@@ -2,22 +2,29 @@
 
     <captions root>/<caption set>/
         data/part-00003-of-00016.parquet   only Parquet: every reader may glob it
+        data-0001/rows-00000-of-00001.parquet   the same rows, compacted: the next generation
         plan.json  config.json             what is covered, and how the text was made
         manifests/                         one JSON a part: counts, seconds, sizes
         journal/  leases/  staging/        work under way
 
 `CaptionSet` is the only code that spells these names. A set never mixes configurations: another
 model, prompt or quantization is another folder.
+
+The newest generation of `data` is the one that counts. No file points to it: a pointer could be
+turned back by a process that slept, whereas a finished folder that takes the next number, in one
+rename, is there for everybody or for nobody.
 """
 
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import fingerprint, read_json, storage_errors, write_json
-from vprcap.plan import Shard
+from vprcap.plan import PlanInfo, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +56,56 @@ class CaptionConfig:
         return f"{short}-{self.quantization}-{self.prompt_name}-{self.config_id[:8]}"
 
 
+_GENERATION = re.compile(r"data-(\d{4,})")
+
+
 @dataclass(frozen=True, slots=True)
 class CaptionSet:
     """Paths of one caption set."""
 
     root: Path
+    generation: int | None = None
+    """Which generation of the rows; None: always the newest. A worker keeps the one that it began
+    with, so one that slept through a compaction adds nothing to what readers read."""
 
     @property
     def data(self) -> Path:
-        """Folder of the finished parts."""
-        return self.root / "data"
+        """Folder of the rows."""
+        return self.folder(self.newest() if self.generation is None else self.generation)
+
+    def folder(self, generation: int) -> Path:
+        """Folder of one generation of the rows."""
+        return self.root / (f"data-{generation:04d}" if generation else "data")
+
+    def generations(self) -> list[int]:
+        """Return the generations that are there, oldest first."""
+        names = [path.name for path in self.root.iterdir()] if self.root.is_dir() else []
+        found = [int(match[1]) for match in map(_GENERATION.fullmatch, names) if match]
+        return [*([0] if "data" in names else []), *sorted(found)]
+
+    def newest(self) -> int:
+        """Return the generation that counts."""
+        return max(self.generations(), default=0)
+
+    def now(self) -> "CaptionSet":
+        """Return this set, bound to the generation that is the newest now."""
+        return replace(self, generation=self.newest())
+
+    def files(self) -> list[Path]:
+        """Return the Parquet files of the rows, in plan order."""
+        return sorted(self.data.glob("*.parquet"), key=_number)
+
+    def is_compacted(self) -> bool:
+        """Say whether the rows lie in compacted files, which no worker may add to."""
+        try:
+            with os.scandir(self.data) as entries:  # all files of a folder are of one kind
+                return next((entry.name for entry in entries), "").startswith("rows-")
+        except FileNotFoundError:
+            return False
+
+    def compacted(self, index: int, count: int) -> str:
+        """Name of a compacted file: it holds the rows of many shards, in plan order."""
+        return f"rows-{index:05d}-of-{count:05d}.parquet"
 
     @property
     def config_json(self) -> Path:
@@ -75,6 +122,20 @@ class CaptionSet:
     def plan_json(self) -> Path:
         """What the set covers."""
         return self.root / "plan.json"
+
+    def covers(self) -> PlanInfo:
+        """Return what the set covers.
+
+        Raises:
+            MissingError: it is no caption set.
+            InvalidError: its plan.json is damaged.
+        """
+        try:
+            return PlanInfo(**read_json(self.plan_json))
+        except TypeError:
+            raise InvalidError(
+                f"{self.plan_json} does not say what is covered; restore it or caption elsewhere"
+            ) from None
 
     @property
     def journals(self) -> Path:
@@ -98,21 +159,23 @@ class CaptionSet:
         """File that the worker of a shard holds."""
         return self.root / "leases" / f"{shard.name}.json"
 
+    @property
+    def own_lease(self) -> Path:
+        """File that is held by what changes the set as a whole: a compaction, a retry."""
+        return self.root / "leases" / "set.json"
+
+    @property
+    def staging(self) -> Path:
+        """Folder where files are written before they get their names."""
+        return self.root / "staging"
+
     def retired(self, shard: Shard) -> Path:
         """A part that was taken back into work, until its successor is committed."""
-        return self.root / "staging" / f"{shard.name}.retired"
+        return self.staging / f"{shard.name}.retired"
 
     def staged(self, shard: Shard, token: str) -> Path:
         """Where a part is written before it is committed."""
-        return self.root / "staging" / f"{shard.name}.{token}.parquet"
-
-    def images_per_second(self) -> float | None:
-        """Speed of the parts that were finished here, None before the first."""
-        summaries = [read_json(path) for path in self.summaries.glob("*.json")]
-        seconds = sum(summary["seconds"] for summary in summaries)
-        return (
-            sum(summary["captioned_here"] for summary in summaries) / seconds if seconds else None
-        )
+        return self.staging / f"{shard.name}.{token}.parquet"
 
     def check(self, config: CaptionConfig, plan: Mapping[str, Any]) -> None:
         """Check that a set that is there already has this configuration and plan.
@@ -126,8 +189,9 @@ class CaptionSet:
     def create(self, config: CaptionConfig, plan: Mapping[str, Any]) -> None:
         """Create the set's folders and say in them what it is; harmless if it is there."""
         with storage_errors(self.root):
-            for folder in ("data", "manifests", "journal", "leases", "staging"):
+            for folder in ("manifests", "journal", "leases", "staging"):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
+            self.data.mkdir(exist_ok=True)
         if not self.plan_json.exists():
             write_json(self.plan_json, dict(plan))
         if not self.config_json.exists():  # last: a folder with a config is a caption set
@@ -141,6 +205,12 @@ class CaptionSet:
                 f"{self.root} was written under {what} {str(found)[:8]}, not {wanted[:8]}; "
                 "sets never mix: choose another --captions-root or move that folder away"
             )
+
+
+def _number(path: Path) -> tuple[int, str]:
+    """Sort key of a file of rows: beyond 99,999 shards names alone are out of order."""
+    digits = path.name.split("-")[1:2]
+    return (int(digits[0]) if digits and digits[0].isdecimal() else -1, path.name)
 
 
 def find_caption_set(captions_root: Path, plan_id: str) -> Path:

@@ -16,6 +16,7 @@ from vprcap.errors import InvalidError, MissingError, StaleArtefactError, first_
 from vprcap.files import commit, storage_errors
 from vprcap.manifest import Manifest
 from vprcap.plan import Shard
+from vprcap.shard_rows import iter_rows, iter_shards, summaries_of
 
 PROVENANCE = ("config_id", "captioner", "model", "revision", "quantization", "prompt", "plan_id")
 _SYMBOL = pa.dictionary(pa.int32(), pa.string())
@@ -38,6 +39,15 @@ CAPTION_SCHEMA = pa.schema(
 )
 
 
+PARQUET: Mapping[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "write_page_index": True,
+    "write_page_checksum": True,
+}
+"""How every file of rows is written."""
+
+
 def build_table(rows: Sequence[Mapping[str, Any]], config: CaptionConfig, plan_id: str) -> pa.Table:
     """Build the Parquet table of a shard from its rows, adding provenance to each."""
     known = {**asdict(config), "config_id": config.config_id, "plan_id": plan_id}
@@ -56,14 +66,7 @@ def commit_part(caption_set: CaptionSet, shard: Shard, token: str, table: pa.Tab
     """Write a shard's table and give it its name; False if another worker was first."""
     staged = caption_set.staged(shard, token)
     with storage_errors(staged):
-        pq.write_table(
-            table,
-            staged,
-            compression="zstd",
-            compression_level=3,
-            write_page_index=True,
-            write_page_checksum=True,
-        )
+        pq.write_table(table, staged, **PARQUET)
     return commit(staged, caption_set.part(shard))
 
 
@@ -103,20 +106,10 @@ def read_captions(
         MissingError: it is no caption set, or nothing is finished yet.
         InvalidError: a part is damaged.
     """
-    parts = sorted(CaptionSet(set_root).data.glob("part-*.parquet"))
-    if not parts:
+    files = CaptionSet(set_root).files()
+    if not files:
         raise MissingError(f"no captions in {set_root}; write them with `vprcap caption`")
-    return pa.concat_tables([_read_part(part, columns) for part in parts])
-
-
-def _read_part(path: Path, columns: Sequence[str]) -> pa.Table:
-    try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read(list(columns))
-    except (pa.ArrowInvalid, OSError, KeyError) as problem:
-        reason = first_line(problem)
-        raise InvalidError(
-            f"caption part {path} is damaged ({reason}); move it away and caption again"
-        ) from None
+    return pa.concat_tables(table for path in files for table in iter_rows(path, columns))
 
 
 def captions_of(manifest: Manifest, set_root: Path) -> list[str | None]:
@@ -137,13 +130,20 @@ def captions_of(manifest: Manifest, set_root: Path) -> list[str | None]:
 
 
 def status_counts(set_root: Path) -> dict[str, int]:
-    """Count the rows of a caption set by status, most frequent first."""
-    statuses = read_captions(set_root, ["status"])["status"].to_pylist()
-    return dict(Counter(statuses).most_common())
+    """Count the rows of a caption set by status, most frequent first; most are counted already."""
+    counts: Counter[str] = Counter()
+    for _, summary in summaries_of(CaptionSet(set_root).now()):
+        counts.update(summary.statuses)
+    return dict(counts.most_common())
 
 
 def failed_rows(set_root: Path, at_most: int) -> list[dict[str, Any]]:
     """Return the first images without a caption: image_id, status and error."""
-    rows = read_captions(set_root, ["image_id", "status", "error"])
-    failed: list[dict[str, Any]] = rows.filter(pc.field("status") != "ok")[:at_most].to_pylist()
+    captions = CaptionSet(set_root).now()
+    failing = {shard for shard, known in summaries_of(captions) if known.statuses.keys() - {"ok"}}
+    failed: list[dict[str, Any]] = []
+    for _, rows in iter_shards(captions, ["image_id", "status", "error"], failing):
+        failed += rows.filter(pc.field("status") != "ok")[: at_most - len(failed)].to_pylist()
+        if len(failed) == at_most:
+            break
     return failed

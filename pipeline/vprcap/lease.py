@@ -10,8 +10,9 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vprcap.files import storage_errors
@@ -27,6 +28,8 @@ class Holder:
     host: str
     pid: int
     token: str
+    since: float = 0.0
+    """When it was claimed, in Unix seconds by the holder's clock; 0: not known."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -62,7 +65,7 @@ class Lease:
 
 def claim(path: Path) -> Lease | None:
     """Take a lease, stealing a stale one; None if somebody else holds it."""
-    holder = Holder(this_host(), os.getpid(), uuid.uuid4().hex[:12])
+    holder = Holder(this_host(), os.getpid(), uuid.uuid4().hex[:12], time.time())
     with storage_errors(path):
         if _create(path, holder) or (_is_stale(path) and _steal(path, holder)):
             return Lease(path, holder)
@@ -86,12 +89,17 @@ def read_holder(path: Path) -> Holder | None:
         return None
 
 
+def is_gone(holder: Holder) -> bool:
+    """Say whether the holder's process has ended; only known of this host's."""
+    return holder.host == this_host() and not _is_alive(holder.pid)
+
+
 def _create(path: Path, holder: Holder) -> bool:
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    text = json.dumps({"host": holder.host, "pid": holder.pid, "token": holder.token})
+    text = json.dumps(asdict(holder))
     try:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(text)
@@ -103,7 +111,7 @@ def _create(path: Path, holder: Holder) -> bool:
 
 def _is_stale(path: Path) -> bool:
     holder = read_holder(path)
-    if holder is not None and holder.host == this_host() and not _is_alive(holder.pid):
+    if holder is not None and is_gone(holder):
         return True
     try:
         return _now(path.parent) - path.stat().st_mtime > STALE_SECONDS

@@ -46,6 +46,8 @@ class Captioner(Protocol):
 
     config: CaptionConfig
     framing: Framing
+    device: str
+    """Where it computes: ``cpu``, or the name of a GPU."""
 
     def load(self) -> None:
         """Load the weights; a run with nothing to do never asks for them."""

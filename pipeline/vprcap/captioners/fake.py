@@ -47,6 +47,7 @@ class FakeCaptioner:
 
     def __init__(self, model: str, prompt: Prompt, max_new_tokens: int) -> None:
         self.switches = _parse(model)
+        self.device = "cpu"
         self.framing = Framing("pad", _SIDE)
         self._limit = max_new_tokens
         text_switches = f"refuse={self.switches.refuse},loop={self.switches.loop}"

@@ -32,6 +32,7 @@ class LabelCaptioner:
         self._classifier = open_classifier(model)
         self._phrases = [phrase(label) for label in self._classifier.labels]
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.cuda.get_device_name() if self._device == "cuda" else "cpu"
         self.framing = Framing(framing, self._classifier.side, self._classifier.fill)
         self.config = CaptionConfig(
             captioner="labels",

@@ -32,6 +32,7 @@ class TransformersCaptioner:
     ) -> None:
         self._checkpoint = open_checkpoint(model)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.cuda.get_device_name() if self._device == "cuda" else "cpu"
         self._dtype = _compute_dtype(self._device)
         self._quantization = quantization
         self._max_new_tokens = max_new_tokens

@@ -161,6 +161,7 @@ def _summary(
         "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
         "captioned_here": num_new,
         "seconds": round(seconds, 3),
+        "device": job.captioner.device,
         "config_id": job.captioner.config.config_id,
         "plan_id": job.plan.info.plan_id,
     }

@@ -1,0 +1,72 @@
+"""The summary of a part: its counts and times, so that nobody reads 10^8 rows to count them.
+
+A summary is written after its part and may be absent or out of date only where a worker died in
+between; it can always be made again from the part.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+
+from vprcap.caption_set import CaptionSet
+
+# A network file system answers many small reads at once; a local one does not mind.
+_READERS = 16
+_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of one finished part."""
+
+    part: str
+    """Name of its file."""
+    rows: int
+    statuses: dict[str, int]
+    """Rows by status."""
+    bytes: int = 0
+    captioned_here: int = 0
+    """Rows that the worker which finished the part made itself."""
+    seconds: float = 0.0
+    """Time of that worker from claim to commit."""
+    device: str = "cpu"
+    """Where it computed: ``cpu``, or the name of a GPU."""
+    batch_size: int | None = None
+    """What fitted into memory at the end."""
+
+
+_NAMES = frozenset(each.name for each in fields(Summary))
+
+
+def read_summary(path: Path) -> Summary | None:
+    """Read a summary; None where there is none that can be used."""
+    try:
+        stored = json.loads(path.read_bytes())
+        known = {name: stored[name] for name in _NAMES & stored.keys()}
+        summary = Summary(**known)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return summary if sum(summary.statuses.values()) == summary.rows else None
+
+
+def read_summaries(captions: CaptionSet, names: Sequence[str]) -> Iterator[Summary | None]:
+    """Read the summaries of shards by name, in that order."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        chunks = (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))
+        for found in pool.map(lambda chunk: _read(captions.summaries, chunk), chunks):
+            yield from found
+
+
+def _read(folder: Path, names: Sequence[str]) -> list[Summary | None]:
+    return [read_summary(folder / f"{name}.json") for name in names]
+
+
+def summarise(part: str, statuses: pa.ChunkedArray) -> Summary:
+    """Count the rows of a part that has no summary."""
+    counts = Counter(statuses.to_pylist())
+    return Summary(part, len(statuses), dict(sorted(counts.items())))
