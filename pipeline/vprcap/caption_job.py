@@ -1,20 +1,15 @@
 """A caption job: one caption set, and what is left to do for it."""
 
 import logging
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from vprcap.caption_set import CaptionSet
 from vprcap.captioners import MAX_NEW_TOKENS, Captioner, load_captioner
-from vprcap.captions import PROVENANCE, check_part
-from vprcap.errors import BusyError, InvalidError, MissingError
-from vprcap.files import storage_errors
+from vprcap.captions import check_part
+from vprcap.errors import InvalidError, MissingError
+from vprcap.files import read_json
 from vprcap.images import MAX_MEGAPIXELS
-from vprcap.journal import Journal
-from vprcap.lease import claim
 from vprcap.manifest import read_manifest_info
 from vprcap.plan import Plan, Shard, drift, plan_path, read_plan
 from vprcap.prompt import load_prompt
@@ -155,31 +150,36 @@ def _pending(plan: Plan, captions: CaptionSet) -> list[Shard]:
     return pending
 
 
-def reopen_failed(job: CaptionJob) -> CaptionJob:
-    """Take finished parts with failed rows back into work: only those rows are made again.
+def options_of(captions: CaptionSet, manifest: Path, prompt: str | None = None) -> JobOptions:
+    """Return the options that a caption set was made with, so that nobody has to repeat them.
 
-    The good rows go to a journal before the part leaves `data/`, so a kill in between loses none.
+    Args:
+        captions: the set.
+        manifest: of its images.
+        prompt: the prompt's file, where it is none of the shipped ones.
 
     Raises:
-        BusyError: another process works on such a part.
+        InvalidError: it was not made by a captioner of ours.
     """
-    for shard in job.plan.shards:
-        if job.captions.part(shard).exists():
-            _reopen(job.captions, shard)
-    return replace(job, pending=_pending(job.plan, job.captions))
-
-
-def _reopen(captions: CaptionSet, shard: Shard) -> None:
-    part = captions.part(shard)
-    columns = [name for name in pq.read_schema(part).names if name not in PROVENANCE]
-    rows = pq.read_table(part, columns=columns).to_pylist()
-    good = [row for row in rows if row["status"] == "ok"]
-    if len(good) == len(rows):
-        return
-    lease = claim(captions.lease(shard))
-    if lease is None:
-        raise BusyError(f"{shard} of {captions.root.name} is held by another run; wait for it")
-    with lease, storage_errors(part):
-        with Journal(captions.journals, shard.name, lease.token) as journal:
-            journal.append(good)
-        os.replace(part, captions.retired(shard))
+    config, covered = read_json(captions.config_json), captions.covers()
+    whole = read_plan(plan_path(manifest)).info
+    match config.get("captioner"):
+        case "transformers":
+            kept = ["model", "quantization", "framing", "max_new_tokens"]
+        case "labels":
+            kept = ["model", "framing"]
+        case "fake":
+            kept = ["max_new_tokens"]
+        case other:
+            raise InvalidError(f"{captions.root.name} is {other}: its captions cannot be made here")
+    options = JobOptions(
+        manifest,
+        captions_root=captions.root.parent,
+        captioner=config["captioner"],
+        limit=None if covered.plan_id == whole.plan_id else covered.num_images,
+        **{name: config[name] for name in kept},
+    )
+    if config["captioner"] == "labels":  # they have no prompt
+        return options
+    model = config["revision"] if config["captioner"] == "fake" else options.model
+    return replace(options, model=model, prompt=prompt or config["prompt_name"])

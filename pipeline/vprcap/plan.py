@@ -80,10 +80,15 @@ class Plan:
 
     def image_ids(self, shard: Shard) -> list[str]:
         """Image ids of one shard, in plan order."""
+        ids: list[str] = self.id_array(shard).to_pylist()
+        return ids
+
+    def id_array(self, shard: Shard) -> pa.Array:
+        """Image ids of one shard as Arrow holds them, in plan order."""
         try:
             metadata = _metadata(self.path, self.path.stat().st_mtime_ns)
             with pq.ParquetFile(self.path, metadata=metadata) as file:
-                ids: list[str] = file.read_row_group(shard.index)["image_id"].to_pylist()
+                ids = file.read_row_group(shard.index)["image_id"].combine_chunks()
         except (pa.ArrowException, OSError):
             raise _damaged(self.path) from None
         return ids[: self.num_rows(shard)]

@@ -39,7 +39,7 @@ class Progress:
     def speed(self) -> str:
         """Rate and remaining time, e.g. ``31.2 images/s, ETA 0:01:04``."""
         rate = (self.done - self._resumed) / max(time.monotonic() - self._begun, 1e-9)
-        left = _duration((self.total - self.done) / rate) if rate else "?"
+        left = duration((self.total - self.done) / rate) if rate else "?"
         return f"{rate:.1f} {self.unit}/s, ETA {left}"
 
     def _report(self) -> None:
@@ -71,7 +71,8 @@ def _bar() -> RichProgress:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a time as ``h:mm:ss``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"

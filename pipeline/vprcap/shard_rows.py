@@ -8,8 +8,11 @@ import pyarrow.parquet as pq
 
 from vprcap.caption_set import CaptionSet
 from vprcap.errors import InvalidError, first_line
-from vprcap.plan import Shard
+from vprcap.plan import PlanInfo, Shard
 from vprcap.summaries import Summary, read_summaries, summarise
+
+FIRST_SHARD = b"vprcap.first_shard"
+"""Key in the footer of a compacted file, which holds whole shards from this one on."""
 
 
 def iter_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -74,12 +77,9 @@ def iter_shards(
 def _iter_compacted(
     captions: CaptionSet, columns: Sequence[str] | None, only: Collection[Shard] | None
 ) -> Iterator[tuple[Shard, pa.Table]]:
-    """Each compacted file holds whole shards."""
     covered = captions.covers()
-    left = covered.shards
     for path in captions.files():
-        held = left[: -(-count_rows(path) // covered.shard_size)]
-        left = left[len(held) :]
+        held = shards_of(path, covered)
         if only is not None and not any(shard in only for shard in held):
             continue
         tables = cut(iter_rows(path, columns), covered.shard_size)
@@ -88,17 +88,18 @@ def _iter_compacted(
                 yield shard, rows
 
 
-def count_rows(path: Path) -> int:
-    """Return how many rows a file says it has.
+def shards_of(path: Path, covered: PlanInfo) -> list[Shard]:
+    """Return the shards whose rows a compacted file holds, by its footer.
 
     Raises:
         InvalidError: it is damaged.
     """
     try:
-        num_rows: int = pq.read_metadata(path).num_rows
-    except (pa.ArrowException, OSError) as problem:
+        metadata = pq.read_metadata(path)
+        first = int((metadata.metadata or {})[FIRST_SHARD])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as problem:
         raise damaged(path, problem) from None
-    return num_rows
+    return covered.shards[first : first - (-metadata.num_rows // covered.shard_size)]
 
 
 def cut(tables: Iterable[pa.Table], num_rows: int) -> Iterator[pa.Table]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.caption_job import JobOptions, WorkOptions, open_job, reopen_failed
+from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import read_captions, status_counts
 from vprcap.errors import BusyError, InvalidError, StaleArtefactError, StorageError
@@ -99,23 +99,6 @@ def test_refusals_and_cut_captions_are_marked(make_images: MakeImages) -> None:
     assert refused["status"].to_pylist() == ["refused", "refused"]
     looped = read_captions(run_fake(manifest, model="loop=1"), ["finish_reason", "qa_flags"])
     assert looped.to_pylist() == [{"finish_reason": "length", "qa_flags": ["length"]}] * 2
-
-
-def test_failed_rows_are_made_again_when_asked_and_only_they(make_images: MakeImages) -> None:
-    images = make_images([f"{i}.jpg" for i in range(6)])
-    good = (images / "3.jpg").read_bytes()
-    (images / "3.jpg").write_bytes(b"")
-    manifest = planned(images)
-    before = read_captions(run_fake(manifest), ["image_id", "caption", "seconds"]).to_pylist()
-    (images / "3.jpg").write_bytes(good)
-    job = reopen_failed(open_job(JobOptions(manifest, captioner="fake")))
-    assert len(job.pending) == 1, "the shard without failures stays as it is"
-    root = caption(job, WorkOptions(decode_workers=1))
-    after = read_captions(root, ["image_id", "caption", "seconds"]).to_pylist()
-    assert status_counts(root) == {"ok": 6}
-    others = [row for row in after if row["image_id"] != "3.jpg"]
-    assert others == [row for row in before if row["image_id"] != "3.jpg"]
-    assert list((root / "staging").iterdir()) == []
 
 
 def test_two_splits_below_one_root_have_a_set_each(make_images: MakeImages) -> None:

@@ -14,8 +14,10 @@ import typer
 
 from vprcap.cli.captioning import caption_command
 from vprcap.cli.datasets import datasets_command
+from vprcap.cli.estimation import estimate_command
 from vprcap.cli.evaluation import demo_command, eval_command
 from vprcap.cli.exchange import export_command, import_command
+from vprcap.cli.operations import compact_command, retry_command, status_command, verify_command
 from vprcap.cli.retrieval import index_command, search_command
 from vprcap.cli.scanning import scan_command, shard_command
 from vprcap.cli.training import train_command
@@ -33,6 +35,11 @@ app.command("datasets")(datasets_command)
 app.command("scan")(scan_command)
 app.command("shard")(shard_command)
 app.command("caption")(caption_command)
+app.command("status")(status_command)
+app.command("retry")(retry_command)
+app.command("estimate")(estimate_command)
+app.command("verify")(verify_command)
+app.command("compact")(compact_command)
 app.command("import")(import_command)
 app.command("export")(export_command)
 app.command("train")(train_command)

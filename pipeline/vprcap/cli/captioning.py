@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from vprcap.cli.options import CaptionsRoot, Dataset, Images, Json, Partial, Root, Split
+from vprcap.cli.options import (
+    BatchSize,
+    Captioner,
+    CaptionsRoot,
+    Dataset,
+    DecodeWorkers,
+    Framing,
+    Images,
+    Json,
+    MaxMegapixels,
+    MaxNewTokens,
+    Model,
+    Partial,
+    PromptName,
+    Quantization,
+    Root,
+    Split,
+)
 
 
 def caption_command(
@@ -15,46 +32,18 @@ def caption_command(
     root: Root = None,
     split: Split = None,
     captions_root: CaptionsRoot = None,
-    captioner: Annotated[
-        str,
-        typer.Option(
-            help="transformers; labels of an image classifier, the control without a language "
-            "model; or fake for a rehearsal."
-        ),
-    ] = "transformers",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Hub name, directory, or packaged:tiny-llava (demonstration); "
-            "default: llava-hf/llava-1.5-7b-hf. Of labels: a classifier's hub name or directory; "
-            "default: packaged:efficientnet-lite0. Of fake: its faults, e.g. latency=0.02,oom=8."
-        ),
-    ] = None,
-    quantization: Annotated[
-        str, typer.Option(help="nf4, int8 or none; labels ignores it.")
-    ] = "nf4",
-    prompt: Annotated[
-        str, typer.Option(help="A shipped prompt, or a text file; labels has none.")
-    ] = "place",
-    framing: Annotated[str, typer.Option(help="pad keeps the whole picture; crop the centre.")] = (
-        "pad"
-    ),
-    max_new_tokens: Annotated[
-        int, typer.Option(help="Longest caption, in tokens; not of labels.")
-    ] = 128,
-    batch_size: Annotated[int, typer.Option(help="Images a batch; halved when out of memory.")] = (
-        16
-    ),
-    decode_workers: Annotated[
-        int | None, typer.Option(help="Processes that decode; default: up to 4.")
-    ] = None,
-    max_megapixels: Annotated[float, typer.Option(help="Larger images are not decoded.")] = 50.0,
+    captioner: Captioner = "transformers",
+    model: Model = None,
+    quantization: Quantization = "nf4",
+    prompt: PromptName = "place",
+    framing: Framing = "pad",
+    max_new_tokens: MaxNewTokens = 128,
+    batch_size: BatchSize = 16,
+    decode_workers: DecodeWorkers = None,
+    max_megapixels: MaxMegapixels = 50.0,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images, into a set of their own.")
     ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Make the rows again that are not ok.")
-    ] = False,
     allow_partial: Partial = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Scan and plan, say what would be done.")
@@ -65,7 +54,7 @@ def caption_command(
 
     Example: vprcap caption --dataset pitts30k --root /data
     """
-    from vprcap.caption_job import JobOptions, WorkOptions, open_job, reopen_failed
+    from vprcap.caption_job import JobOptions, WorkOptions, open_job
     from vprcap.stages.caption import caption
     from vprcap.workflows.prepare import Source, prepare
 
@@ -87,8 +76,6 @@ def caption_command(
     if dry_run:
         _print_job(job.describe(), as_json)
         return
-    if retry_failed:
-        job = reopen_failed(job)
     num_left = job.num_left
     caption(job, work)
     _print_captions(job.captions.root, num_left, as_json)

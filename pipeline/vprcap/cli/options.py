@@ -32,3 +32,31 @@ FeaturesRoot = Annotated[
 Captions = Annotated[
     Path | None, typer.Option(help="Caption set to use, where the captions root holds several.")
 ]
+OfSet = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="MANIFEST|SET", help="A manifest, a folder of images, or that of a caption set."
+    ),
+]
+Captioner = Annotated[
+    str,
+    typer.Option(
+        help="transformers; labels of an image classifier, the control without a language "
+        "model; or fake for a rehearsal."
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Hub name, directory, or packaged:tiny-llava (demonstration); "
+        "default: llava-hf/llava-1.5-7b-hf. Of labels: a classifier's hub name or directory; "
+        "default: packaged:efficientnet-lite0. Of fake: its faults, e.g. latency=0.02,oom=8."
+    ),
+]
+Quantization = Annotated[str, typer.Option(help="nf4, int8 or none; labels ignores it.")]
+PromptName = Annotated[str, typer.Option(help="A shipped prompt, or a text file; labels has none.")]
+Framing = Annotated[str, typer.Option(help="pad keeps the whole picture; crop the centre.")]
+MaxNewTokens = Annotated[int, typer.Option(help="Longest caption, in tokens; not of labels.")]
+BatchSize = Annotated[int, typer.Option(help="Images a batch; halved when out of memory.")]
+DecodeWorkers = Annotated[int | None, typer.Option(help="Processes that decode; default: up to 4.")]
+MaxMegapixels = Annotated[float, typer.Option(help="Larger images are not decoded.")]

@@ -1,0 +1,39 @@
+"""Retry: make rows of a caption set again, in the way that the set was made."""
+
+from pathlib import Path
+
+from vprcap.caption_job import WorkOptions, open_job, options_of
+from vprcap.errors import StaleArtefactError
+from vprcap.row_filter import RowFilter
+from vprcap.stages.caption import caption
+from vprcap.stages.reopen import reopen
+from vprcap.workflows.caption_sets import open_set
+from vprcap.workflows.prepare import Source
+
+
+def retry(
+    source: Source,
+    captions: Path | None,
+    where: RowFilter,
+    work: WorkOptions,
+    *,
+    prompt: str | None = None,
+) -> tuple[Path, int]:
+    """Make the rows that a filter means again; return the set's folder and how many those were.
+
+    Also finishes what a retry that was killed has left open.
+
+    Raises:
+        StaleArtefactError: the set cannot be made here as it was: another model or processor.
+        BusyError: another process works on such a shard, or changes the set.
+    """
+    known = open_set(source, captions)
+    options = options_of(known.captions, known.manifest, prompt)
+    job = open_job(options)
+    if job.captions.root.absolute() != known.captions.root.absolute():
+        raise StaleArtefactError(
+            f"here its captions would be {job.captions.root.name}, not {known.captions.root.name}: "
+            "the model or the prompt has changed; caption anew, or restore what was used"
+        )
+    num_rows = reopen(known.captions, where)
+    return caption(open_job(options), work), num_rows
