@@ -21,6 +21,7 @@ from vprcap.captions import PARQUET
 from vprcap.errors import BusyError
 from vprcap.files import fsync, fsync_folder, storage_errors
 from vprcap.lease import claim, read_holder
+from vprcap.progress import Progress
 from vprcap.shard_rows import iter_shards
 
 _UNFINISHED, _RUBBISH = "generation", "rubbish"
@@ -85,17 +86,17 @@ def expand(captions: CaptionSet) -> CaptionSet:
         InvalidError: a compacted file is damaged; nothing has changed then.
         BusyError: another process took over in the meantime.
     """
-    with next_generation(captions) as folder:
+    with (
+        next_generation(captions) as folder,
+        Progress("expanding", captions.covers().num_images, "rows") as progress,
+    ):
         for shard, rows in iter_shards(captions):
-            write_rows_file(folder / captions.part(shard).name, rows)
+            path = folder / captions.part(shard).name
+            with storage_errors(path):
+                pq.write_table(rows, path, **PARQUET)
+                fsync(path)
+            progress.advance(rows.num_rows)
     return captions.now()
-
-
-def write_rows_file(path: Path, rows: object) -> None:
-    """Write a whole Parquet file and flush it."""
-    with storage_errors(path):
-        pq.write_table(rows, path, **PARQUET)
-        fsync(path)
 
 
 def remove_older(captions: CaptionSet, than: int) -> list[Path]:
