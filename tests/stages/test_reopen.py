@@ -70,8 +70,13 @@ def test_what_an_earlier_attempt_journaled_does_not_keep_rows_that_are_meant_now
     assert kept(written, 0) == ["00.jpg", "01.jpg", "03.jpg"]
 
 
-def test_a_retry_killed_at_any_step_has_every_row_in_a_part_or_in_a_journal(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("compacted", "num_steps"), [(False, 4), (True, 7)])
+def test_a_retry_killed_at_any_step_has_every_row_in_a_part_or_in_a_journal(
+    tmp_path: Path, compacted: bool, num_steps: int
+) -> None:
     written = write_set(tmp_path, statuses=STATUSES)
+    for _ in range(2 * compacted):  # the second time the parts go
+        compact(written.captions, written.plan)
     good = {f"{number:02}.jpg" for number in range(10)} - STATUSES.keys()
     for number in range(1, 20):
         killed = os.fork() or die_at(written, number)
@@ -81,7 +86,10 @@ def test_a_retry_killed_at_any_step_has_every_row_in_a_part_or_in_a_journal(tmp_
         assert good <= safe
         if status == 0:
             break
-    assert number == 4, "killed at the flush, the rename and the flush of the folder; then it ended"
+    # Killed at the flush of a journal, at the rename of a part and at the flush of its folder, and
+    # ended in the 4th try; of a compacted set at the flushes of three parts and of two folders,
+    # then at the last of the six steps that two parts take, and ended in the 7th.
+    assert number == num_steps
     assert done(written) == [1]
 
 
