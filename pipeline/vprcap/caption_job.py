@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vprcap.caption_set import CaptionSet
 from vprcap.captioners import MAX_NEW_TOKENS, Captioner, load_captioner
-from vprcap.captions import check_part
+from vprcap.captioners.watch import TIMEOUT_SECONDS
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import read_json
 from vprcap.images import MAX_MEGAPIXELS
@@ -44,6 +44,10 @@ class WorkOptions:
     """Processes that decode; None: for the CPUs there are."""
     max_megapixels: float = MAX_MEGAPIXELS
     """Larger images are not decoded."""
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """For one batch; or ten times the slowest good batch so far, where that is more."""
+    deadline: float | None = None
+    """Unix seconds when this worker will be ended: no shard is begun that takes longer."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -61,6 +65,8 @@ class WorkOptions:
             raise InvalidError(
                 f"--max-megapixels {self.max_megapixels:g} admits no image; use e.g. 50"
             )
+        if not self.timeout_seconds > 0:
+            raise InvalidError(f"--timeout {self.timeout_seconds:g} is too short; use e.g. 600")
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,6 @@ def open_job(options: JobOptions) -> CaptionJob:
     Raises:
         MissingError: the manifest has no plan, or its image root is gone.
         StaleArtefactError: the set belongs to another configuration or plan.
-        InvalidError: a finished part is damaged.
     """
     manifest, limit = options.manifest, options.limit
     plan = read_plan(plan_path(manifest))
@@ -139,15 +144,14 @@ def _report_drift(plan: Plan, manifest: Path, name: str) -> None:
 
 
 def _pending(plan: Plan, captions: CaptionSet) -> list[Shard]:
-    pending: list[Shard] = []
+    """List the shards without a part, by names alone: a file has its name only when it is whole.
+
+    What damages a part later is found by `vprcap verify` and by whoever reads it.
+    """
     if captions.is_compacted():  # only a whole set is ever compacted
-        return pending
-    for shard in plan.shards:
-        if captions.part(shard).exists():
-            check_part(captions.part(shard), plan.num_rows(shard), plan.info.plan_id)
-        else:
-            pending.append(shard)
-    return pending
+        return []
+    finished = captions.part_names()
+    return [shard for shard in plan.shards if captions.part(shard).name not in finished]
 
 
 def options_of(captions: CaptionSet, manifest: Path, prompt: str | None = None) -> JobOptions:

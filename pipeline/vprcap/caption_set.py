@@ -6,6 +6,7 @@
         plan.json  config.json             what is covered, and how the text was made
         manifests/                         one JSON a part: counts, seconds, sizes
         journal/  leases/  staging/        work under way
+        attempts/                          images that are suspected to have killed workers
 
 `CaptionSet` is the only code that spells these names. A set never mixes configurations: another
 model, prompt or quantization is another folder.
@@ -103,6 +104,11 @@ class CaptionSet:
         except FileNotFoundError:
             return []
 
+    def part_names(self) -> set[str]:
+        """Return the names of all finished parts, in one listing of their folder."""
+        folder = self.data
+        return set(os.listdir(folder)) if folder.is_dir() else set()
+
     def is_compacted(self) -> bool:
         """Say whether the rows lie in compacted files, which no worker may add to."""
         try:
@@ -166,6 +172,10 @@ class CaptionSet:
     def lease(self, shard: Shard) -> Path:
         """File that the worker of a shard holds."""
         return self.root / "leases" / f"{shard.name}.json"
+
+    def attempts(self, shard: Shard) -> Path:
+        """What is known of the images that workers of a shard died on; mostly absent."""
+        return self.root / "attempts" / f"{shard.name}.json"
 
     @property
     def own_lease(self) -> Path:

@@ -134,12 +134,13 @@ def default_workers() -> int:
 
 
 def _initialise_worker() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it when it is killed.
+    """Leave signals to stop to the parent, and do not outlive it when it is killed.
 
     Pillow's own pixel limit is lifted: `decode_image` checks the size before it decodes.
     """
     Image.MAX_IMAGE_PIXELS = None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()

@@ -9,15 +9,19 @@ no reader ever sees half a file. Both flush to the disk before the name appears.
 import errno
 import hashlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from vprcap.errors import InvalidError, MissingError, StorageError, first_line
 
+logger = logging.getLogger(__name__)
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP}
 _STORAGE = {errno.ENOSPC: "no space left", errno.EDQUOT: "over quota", errno.EROFS: "read-only"}
 
 
@@ -53,25 +57,62 @@ def commit(staged: Path, final: Path) -> bool:
     """Give `staged` its final name unless the name is taken; say whether it was given.
 
     `staged` must lie on the same file system and be fully written; it is gone afterwards.
-    Where hard links do not exist, the check and the rename are two steps: then only one worker
-    may write a shard at a time, which the lease sees to.
     """
     with storage_errors(final):
         fsync(staged)
-        try:
-            os.link(staged, final)
-        except FileExistsError:
+        given = move_if_absent(staged, final)
+        if given:
+            fsync_folder(final.parent)
+    return given
+
+
+def move_if_absent(source: Path, target: Path) -> bool:
+    """Give a file another name unless that is taken; the first name is gone in both cases.
+
+    Where hard links do not exist, the check and the rename are two steps, which is said once.
+    """
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as problem:
+        if problem.errno not in _NO_LINKS:
+            raise
+        _say_what_is_left(target.parent)
+        if target.exists():
             return False
-        except OSError as problem:
-            if problem.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}:
-                raise
-            if final.exists():
-                return False
-            os.replace(staged, final)
-        finally:
-            staged.unlink(missing_ok=True)
-        fsync_folder(final.parent)
+        os.replace(source, target)
+    finally:
+        source.unlink(missing_ok=True)
     return True
+
+
+def create(path: Path, text: str, token: str) -> bool:
+    """Write a small file unless its name is taken; it appears with its text, or not at all.
+
+    Args:
+        path: its name.
+        text: what is in it.
+        token: of this writer; makes the temporary name its own.
+    """
+    if path.exists():
+        return False
+    temporary = path.with_name(f".{path.name}.{token}")
+    try:
+        temporary.write_text(text, "utf-8")
+        return move_if_absent(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@cache
+def _say_what_is_left(folder: Path) -> None:
+    logger.warning(
+        "the file system of %s has no hard links: rows still never double while one worker at a "
+        "time writes a shard, which now rests on leases alone; a worker that was suspended for "
+        "minutes may overwrite its successor's part with one of equal images",
+        folder,
+    )
 
 
 def fsync_folder(path: Path) -> None:

@@ -23,7 +23,7 @@ class Journal:
     """Append-only rows of one shard, written by one worker."""
 
     def __init__(self, folder: Path, stem: str, token: str) -> None:
-        self.path = folder / f"{stem}.{token}.jsonl"
+        self.path = journal_path(folder, stem, token)
         with storage_errors(self.path):
             self._stream = self.path.open("ab", buffering=0)
         self._synced = time.monotonic()
@@ -50,6 +50,11 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         with storage_errors(self.path), self._stream:
             self._sync()
+
+
+def journal_path(folder: Path, stem: str, token: str) -> Path:
+    """Return where one worker journals a shard."""
+    return folder / f"{stem}.{token}.jsonl"
 
 
 def read_journals(folder: Path, stem: str) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,10 @@
 """A lease: one worker at a time works on a shard, and a dead worker's shard is taken over.
 
-The file is created with O_EXCL and touched every few seconds. It is stale when its process is
-gone from this host, or when it was not touched for `STALE_SECONDS` (judged by the file system's
-own clock, since hosts disagree). A lease only saves work: that rows never double is guaranteed
-by `files.commit`, even if two workers hold the same shard.
+The file appears whole, for one worker only, and is touched every few seconds. It is stale when its
+process is gone from this host, or when it was not touched for `STALE_SECONDS` (judged by the file
+system's own clock, since hosts disagree). Who takes over a stale lease counts one attempt more; a
+lease that is released takes the count with it. A lease only saves work: that rows never double is
+guaranteed by `files.commit`, even if two workers hold the same shard.
 """
 
 import json
@@ -12,10 +13,11 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from vprcap.files import storage_errors
+from vprcap.files import create, move_if_absent, storage_errors
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
@@ -30,6 +32,8 @@ class Holder:
     token: str
     since: float = 0.0
     """When it was claimed, in Unix seconds by the holder's clock; 0: not known."""
+    attempt: int = 1
+    """One more than the workers that have died, or were lost, with this lease in hand."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -41,16 +45,34 @@ class Lease:
     def __init__(self, path: Path, holder: Holder) -> None:
         self.path = path
         self.token = holder.token
+        self.attempt = holder.attempt
+        self._lost = threading.Event()
         self._released = threading.Event()
         self._heart = threading.Thread(target=self._beat, daemon=True)
         self._heart.start()
 
+    @property
+    def lost(self) -> bool:
+        """Whether the last heartbeat found that another worker has taken it."""
+        return self._lost.is_set()
+
+    def is_held(self) -> bool:
+        """Look whether it still is this worker's: not so if it was stolen while this one slept."""
+        try:
+            found = json.loads(self.path.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            self._lost.set()
+            return False
+        except OSError:  # unreachable for now: commit decides, not the lease
+            return not self.lost
+        if not isinstance(found, dict) or found.get("token") != self.token:
+            self._lost.set()
+        return not self.lost
+
     def _beat(self) -> None:
-        while not self._released.wait(HEARTBEAT_SECONDS):
-            try:
+        while not self._released.wait(HEARTBEAT_SECONDS) and self.is_held():
+            with suppress(OSError):
                 os.utime(self.path)
-            except OSError:  # stolen or unreachable: commit decides, not the lease
-                continue
 
     def __enter__(self) -> "Lease":
         return self
@@ -58,17 +80,22 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._released.set()
         self._heart.join()
-        holder = read_holder(self.path)
-        if holder is not None and holder.token == self.token:
+        if self.is_held():
             self.path.unlink(missing_ok=True)
+        _bury(self.path)
 
 
 def claim(path: Path) -> Lease | None:
     """Take a lease, stealing a stale one; None if somebody else holds it."""
     holder = Holder(this_host(), os.getpid(), uuid.uuid4().hex[:12], time.time())
     with storage_errors(path):
-        if _create(path, holder) or (_is_stale(path) and _steal(path, holder)):
+        if _create(path, holder):
             return Lease(path, holder)
+        stale = read_holder(path)
+        if _is_stale(path, stale) and _steal(path, stale, holder.token):
+            holder = replace(holder, attempt=stale.attempt + 1 if stale else 2)
+            if _create(path, holder):
+                return Lease(path, holder)
     return None
 
 
@@ -82,7 +109,7 @@ def this_host() -> str:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Return who holds a lease; None if nobody, or if its file is still being written."""
+    """Return who holds a lease; None if nobody, or if its file is damaged."""
     try:
         return Holder(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -95,43 +122,37 @@ def is_gone(holder: Holder) -> bool:
 
 
 def _create(path: Path, holder: Holder) -> bool:
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    except FileExistsError:
-        return False
-    text = json.dumps(asdict(holder))
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-    except OSError:  # a full disk must not leave a lease that nobody holds
-        path.unlink(missing_ok=True)
-        raise
-    return True
+    return create(path, json.dumps(asdict(holder)), token=holder.token)
 
 
-def _is_stale(path: Path) -> bool:
-    holder = read_holder(path)
+def _is_stale(path: Path, holder: Holder | None) -> bool:
     if holder is not None and is_gone(holder):
         return True
     try:
         return _now(path.parent) - path.stat().st_mtime > STALE_SECONDS
     except FileNotFoundError:
-        return True
+        return False
 
 
-def _steal(path: Path, holder: Holder) -> bool:
-    """Move the old lease away, which only one thief can do, then create a new one."""
-    stale = read_holder(path)
-    grave = path.with_name(f".{path.name}.{holder.token}")
+def _steal(path: Path, stale: Holder | None, token: str) -> bool:
+    """Move the old lease away, which only one thief can do."""
+    grave = path.with_name(f".{path.name}.{token}")
     try:
         os.rename(path, grave)
     except FileNotFoundError:
         return False
-    if read_holder(grave) != stale:  # another thief was faster and this is its fresh lease
-        os.replace(grave, path)
-        return False
-    grave.unlink()
-    return _create(path, holder)
+    if read_holder(grave) == stale:
+        grave.unlink()
+        return True
+    # Another thief was faster and this is its fresh lease: give it back, unless a third is there.
+    move_if_absent(grave, path)
+    return False
+
+
+def _bury(path: Path) -> None:
+    """Remove what thieves that were killed have left of a lease."""
+    for grave in path.parent.glob(f".{path.name}.*"):
+        grave.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

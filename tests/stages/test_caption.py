@@ -14,7 +14,7 @@ import pytest
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.caption_set import CaptionSet
-from vprcap.captions import read_captions, status_counts
+from vprcap.captions import build_table, read_captions, status_counts
 from vprcap.errors import BusyError, InvalidError, StaleArtefactError, StorageError
 from vprcap.plan import plan_path
 from vprcap.stages.caption import caption
@@ -151,24 +151,35 @@ def test_a_set_of_another_plan_is_refused(make_images: MakeImages) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 no", None])
-def test_a_damaged_part_is_named_and_kept(make_images: MakeImages, damage: bytes | None) -> None:
+def test_a_damaged_part_in_the_place_of_ones_own_is_named_and_kept(
+    make_images: MakeImages, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
     manifest = planned(make_images(["a.jpg", "b.jpg"]))
-    part = next(CaptionSet(run_fake(manifest)).data.iterdir())
-    if damage is None:  # whole, but with too few rows
-        pq.write_table(pq.read_table(part).slice(0, 1), part)
-    else:
-        part.write_bytes(damage)
+    job = open_job(JobOptions(manifest, captioner="fake"))
+    part = job.captions.part(job.plan.shards[0])
+    whole = job.captioner.caption
+
+    def while_another_writes_the_part(pixels, should_stop):  # type: ignore[no-untyped-def]
+        if damage is None:  # whole, but with too few rows
+            empty = build_table([], job.captioner.config, job.plan.info.plan_id)
+            pq.write_table(empty, part)
+        else:
+            part.write_bytes(damage)
+        return whole(pixels, should_stop)
+
+    monkeypatch.setattr(job.captioner, "caption", while_another_writes_the_part)
     with pytest.raises(InvalidError, match=r"caption part .*part-00000.* move it away"):
-        open_job(JobOptions(manifest, captioner="fake"))
-    assert part.exists()
+        caption(job, WorkOptions(decode_workers=1))
+    assert part.exists() and len(list(job.captions.journals.iterdir())) == 1
 
 
-def test_a_part_of_another_plan_is_refused(make_images: MakeImages) -> None:
-    manifest = planned(make_images(["a.jpg", "b.jpg"]))
-    part = next(CaptionSet(run_fake(manifest)).data.iterdir())
-    pq.write_table(pq.read_table(part).replace_schema_metadata({"vprcap.plan_id": "0" * 64}), part)
-    with pytest.raises(StaleArtefactError, match="was written under plan 00000000, not"):
-        open_job(JobOptions(manifest, captioner="fake"))
+def test_opening_a_job_reads_no_part(make_images: MakeImages) -> None:
+    manifest = planned(make_images([f"{i}.jpg" for i in range(6)]))
+    parts = sorted(CaptionSet(run_fake(manifest)).data.iterdir())
+    parts[0].write_bytes(b"damaged: `vprcap verify` says so")
+    parts[1].unlink()
+    pending = open_job(JobOptions(manifest, captioner="fake")).pending
+    assert [shard.index for shard in pending] == [1]
 
 
 def test_a_flipped_byte_in_a_part_is_noticed_when_it_is_read(make_images: MakeImages) -> None:
@@ -296,7 +307,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_ends_the_run_cleanly_and_loses_at_most_the_batch_in_flight(
     make_images: MakeImages, number: signal.Signals
 ) -> None:

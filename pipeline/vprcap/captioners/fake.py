@@ -34,8 +34,14 @@ class Switches:
     """Seconds a batch takes for each image in it."""
     oom: int = 0
     """Batches larger than this run out of memory; 0: none do."""
+    oom_every: int = 0
+    """Each so many batches, one runs out of memory, whatever its size; 0: none does."""
     crash: float = 0.0
     """Share of images that end the process."""
+    hang: float = 0.0
+    """Share of images that take for ever, until the model is asked to stop."""
+    hard_hang: float = 0.0
+    """Share of images that the model does not return from at all."""
     refuse: float = 0.0
     """Share of images that the model refuses to describe."""
     loop: float = 0.0
@@ -50,6 +56,7 @@ class FakeCaptioner:
         self.device = "cpu"
         self.framing = Framing("pad", _SIDE)
         self._limit = max_new_tokens
+        self._num_batches = 0
         text_switches = f"refuse={self.switches.refuse},loop={self.switches.loop}"
         self.config = CaptionConfig(
             captioner="fake",
@@ -71,21 +78,34 @@ class FakeCaptioner:
         self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
     ) -> list[Generated]:
         """Caption a batch, after the faults that its images ask for."""
-        if self.switches.oom and len(pixels) > self.switches.oom:
-            raise OutOfMemory(f"{len(pixels)} images do not fit")
+        self._run_out_of_memory(len(pixels))
         if self.switches.latency:
             time.sleep(self.switches.latency * len(pixels))
+        digests = [hashlib.sha256(image.tobytes()).digest() for image in pixels]
+        self._fail(min(map(chance, digests)), should_stop)
         if should_stop():
             raise Interrupted("stopped")
-        return [self._describe(hashlib.sha256(image.tobytes()).digest()) for image in pixels]
+        return [self._describe(digest) for digest in digests]
+
+    def _run_out_of_memory(self, num_images: int) -> None:
+        self._num_batches += 1
+        every = self.switches.oom_every
+        if 0 < self.switches.oom < num_images or (every and self._num_batches % every == 0):
+            raise OutOfMemory(f"{num_images} images do not fit")
+
+    def _fail(self, strikes: float, should_stop: Callable[[], bool]) -> None:
+        """Crash or hang on the image that is struck before the others of its batch."""
+        if strikes < self.switches.crash:
+            os._exit(139)
+        while strikes < self.switches.hard_hang or (
+            strikes < self.switches.hang and not should_stop()
+        ):
+            time.sleep(0.01)
 
     def _describe(self, digest: bytes) -> Generated:
-        chance = int.from_bytes(digest[:4]) / 2**32
-        if chance < self.switches.crash:
-            os._exit(139)
-        if chance < self.switches.refuse:
+        if chance(digest) < self.switches.refuse:
             return Generated("I'm sorry, I cannot help with that.", "stop", 1, 8, "refused")
-        if chance < self.switches.loop:
+        if chance(digest) < self.switches.loop:
             return Generated(" ".join(["a wall"] * self._limit), "length", 1, self._limit)
         words = [
             f"{_COLOURS[digest[i] % 8]} {_THINGS[digest[i + 1] % 8]} {digest[i + 2]}"
@@ -93,6 +113,11 @@ class FakeCaptioner:
         ]
         text = f"A {words[0]} on the left, a {words[1]} ahead, a {words[2]} on the right."
         return Generated(text, "stop", 1, len(text.split()))
+
+
+def chance(digest: bytes) -> float:
+    """Return the share of images that a switch must exceed to strike the one of this hash."""
+    return int.from_bytes(digest[:4]) / 2**32
 
 
 def _parse(model: str) -> Switches:

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import UInt8
 
 from vprcap.caption_set import CaptionConfig
-from vprcap.captioners import Generated, OutOfMemory
+from vprcap.captioners import Generated
 from vprcap.captioners.classifier import open_classifier
-from vprcap.errors import Interrupted, first_line
+from vprcap.captioners.in_memory import in_memory
+from vprcap.errors import Interrupted
 from vprcap.images import Framing
 
 NUM_LABELS = 5
@@ -57,12 +58,8 @@ class LabelCaptioner:
         """Caption a batch; labels do not depend on it but for the last digits of near ties."""
         if should_stop():
             raise Interrupted("stopped before a batch was captioned")
-        try:
-            with torch.inference_mode():
-                logits = self._classifier.logits(pixels)
-        except torch.OutOfMemoryError as problem:
-            torch.cuda.empty_cache()
-            raise OutOfMemory(first_line(problem)) from None
+        with torch.inference_mode():
+            logits = in_memory(lambda: self._classifier.logits(pixels))
         if not logits.isfinite().all():
             raise ValueError("the classifier's scores are not finite")
         ranked = logits.argsort(dim=1, descending=True, stable=True).tolist()

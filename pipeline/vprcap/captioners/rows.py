@@ -1,38 +1,34 @@
 """From decoded images to rows, batch by batch; one bad image never stops or poisons its batch.
 
 Images that could not be decoded become rows at once. The others are gathered into batches. A
-batch that does not fit into memory is halved and the smaller size kept; a batch that fails for
-another reason is tried image by image, so the one at fault gets the blame and the rest captions.
+batch that does not fit into memory is tried again in smaller ones; a batch that fails or times out
+is tried image by image, so the one at fault gets the blame and the rest captions.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from vprcap.captioners import Captioner, Generated, OutOfMemory
-from vprcap.errors import InvalidError, VprcapError, first_line
+from vprcap.attempts import Attempts
+from vprcap.captioners import Generated, OutOfMemory
+from vprcap.captioners.watch import TimedOut
+from vprcap.captioners.watched import WatchedCaptioner
+from vprcap.errors import VprcapError, first_line
 from vprcap.images import DecodedImage
-
-# Failures one after the other that are the model's and not the images': at the start of a run
-# few are enough to know.
-_FIRST_FAILURES = 3
-_MOST_FAILURES = 16
 
 Row = dict[str, Any]
 Item = tuple[str, DecodedImage]
 
 
 class RowWriter:
-    """Captions decoded images with one captioner; remembers the batch size that fits."""
+    """Captions the decoded images of one shard."""
 
     def __init__(
-        self, captioner: Captioner, batch_size: int, should_stop: Callable[[], bool]
+        self, captioner: WatchedCaptioner, attempts: Attempts, should_stop: Callable[[], bool]
     ) -> None:
         self._captioner = captioner
-        self.batch_size = batch_size
+        self._attempts = attempts
         self._should_stop = should_stop
-        self._failed_in_a_row = 0
-        self._succeeded = False
 
     def rows(self, images: Iterable[Item]) -> Iterator[list[Row]]:
         """Yield finished rows, about a batch at a time, in any order.
@@ -46,60 +42,73 @@ class RowWriter:
                 yield [_row(image_id, image)]
                 continue
             batch.append((image_id, image))
-            if len(batch) >= self.batch_size:
+            if len(batch) >= self._captioner.batch_size.now:
                 yield from self._caption(batch)
                 batch = []
         yield from self._caption(batch)
 
     def _caption(self, batch: Sequence[Item]) -> Iterator[list[Row]]:
-        for start in range(0, len(batch), size := max(1, min(self.batch_size, len(batch)))):
-            part = batch[start : start + size]
-            begun = time.perf_counter()
-            try:
-                written = self._write(part)
-            except OutOfMemory as problem:
-                yield from self._caption_smaller(part, problem)
-                continue
-            except VprcapError:
-                raise
-            except Exception:  # noqa: BLE001 - whatever a model raises on an image
-                yield self._caption_singly(part)
-                continue
+        """Caption a batch in as many pieces as memory asks for."""
+        done = 0
+        while done < len(batch):
+            part = batch[done : done + self._captioner.batch_size.now]
+            rows = self._try(part)
+            if rows is not None:
+                yield rows
+                done += len(part)
+
+    def _try(self, part: Sequence[Item]) -> list[Row] | None:
+        """Caption a piece; None if it must be smaller.
+
+        What is retried is retried behind the handlers: an error holds the frames, and with them
+        the memory, of the call that it ended.
+        """
+        begun = time.perf_counter()
+        try:
+            written = self._write(part)
+        except OutOfMemory as problem:
+            return self._give_up(part[0], problem) if len(part) == 1 else None
+        except VprcapError:
+            raise
+        except TimedOut as problem:
+            if len(part) == 1:
+                return self._give_up(part[0], problem)
+        except Exception:  # noqa: BLE001 - whatever a model raises on an image
+            pass
+        else:
             seconds = (time.perf_counter() - begun) / len(part)
-            yield [_row(*item, done, seconds) for item, done in zip(part, written, strict=True)]
+            return [_row(*item, done, seconds) for item, done in zip(part, written, strict=True)]
+        return [row for item in part for row in self._caption_alone(item)]
 
     def _write(self, batch: Sequence[Item]) -> list[Generated]:
+        image_ids = [image_id for image_id, _ in batch]
         pixels = [image.pixels for _, image in batch if image.pixels is not None]
-        written = self._captioner.caption(pixels, self._should_stop)
-        self._succeeded, self._failed_in_a_row = True, 0
-        return written
+        return self._captioner.caption(image_ids, pixels, self._attempts, self._should_stop)
 
-    def _caption_smaller(self, batch: Sequence[Item], problem: OutOfMemory) -> Iterator[list[Row]]:
-        if len(batch) == 1:
-            yield [_failed(batch[0], "oom", problem)]
-            return
-        self.batch_size = len(batch) // 2
-        yield from self._caption(batch)
+    def _caption_alone(self, item: Item) -> list[Row]:
+        begun = time.perf_counter()
+        try:
+            written = self._write([item])[0]
+        except VprcapError:
+            raise
+        except Exception as problem:  # noqa: BLE001
+            return self._give_up(item, problem)
+        return [_row(*item, written, time.perf_counter() - begun)]
 
-    def _caption_singly(self, batch: Sequence[Item]) -> list[Row]:
-        rows = []
-        for item in batch:
-            try:
-                rows.append(_row(*item, self._write([item])[0]))
-            except VprcapError:
-                raise
-            except Exception as problem:  # noqa: BLE001
-                self._note_failure(problem)
-                rows.append(_failed(item, "model_error", problem))
-        return rows
+    def _give_up(self, item: Item, problem: Exception) -> list[Row]:
+        self._captioner.note_failure(problem)
+        return [_failed(item, problem)]
 
-    def _note_failure(self, problem: Exception) -> None:
-        """Stop where it is not an image's fault: a thousand such rows would help nobody."""
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= (_MOST_FAILURES if self._succeeded else _FIRST_FAILURES):
-            raise InvalidError(
-                f"the captioner fails on every image: {first_line(problem)}"
-            ) from problem
+
+def convict(item: Item, status: str) -> Row:
+    """Build the row of an image that has ended its workers: it is not tried again."""
+    error = {
+        "poison": "ended its worker, alone in its batch, more than once",
+        "timeout": "alone in its batch, the model did not return from it",
+    }[status]
+    image_id, image = item
+    row = _row(image_id, image)
+    return row if image.status != "ok" else row | {"status": status, "error": error}
 
 
 def _row(
@@ -132,7 +141,14 @@ def _row(
     return row
 
 
-def _failed(item: Item, status: str, problem: Exception) -> Row:
+def _failed(item: Item, problem: Exception) -> Row:
+    match problem:
+        case OutOfMemory():
+            status = "oom"
+        case TimedOut():
+            status = "timeout"
+        case _:
+            status = "model_error"
     return _row(*item) | {"status": status, "error": first_line(problem)}
 
 

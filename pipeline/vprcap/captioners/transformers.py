@@ -17,9 +17,10 @@ from PIL import Image
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from vprcap.caption_set import CaptionConfig
-from vprcap.captioners import Generated, OutOfMemory
+from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
-from vprcap.errors import Interrupted, first_line
+from vprcap.captioners.in_memory import in_memory
+from vprcap.errors import Interrupted
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
 
@@ -73,25 +74,23 @@ class TransformersCaptioner:
     def _generate(
         self, pixels: Sequence[np.ndarray], should_stop: Callable[[], bool]
     ) -> list[Generated]:
-        inputs = self._inputs(pixels)
-        tokens = self._tokens(inputs, should_stop)
+        def compute() -> tuple[int, torch.Tensor]:
+            inputs = self._inputs(pixels)
+            return inputs["input_ids"].shape[1], self._tokens(inputs, should_stop)
+
+        num_prompt, tokens = in_memory(compute)
         if should_stop():
             raise Interrupted("stopped while a batch was being captioned")
-        num_prompt = inputs["input_ids"].shape[1]
         return [self._read(row, num_prompt) for row in tokens[:, num_prompt:].cpu()]
 
     def _tokens(self, inputs: Any, should_stop: Callable[[], bool]) -> torch.Tensor:
         """Generate: prompt and caption of each row, padded behind its end."""
-        try:
-            with torch.inference_mode():
-                tokens: torch.Tensor = self._model.generate(
-                    **inputs,
-                    max_new_tokens=self._max_new_tokens,
-                    stopping_criteria=StoppingCriteriaList([_StopWhen(should_stop)]),
-                )
-        except torch.OutOfMemoryError as problem:
-            torch.cuda.empty_cache()
-            raise OutOfMemory(first_line(problem)) from None
+        with torch.inference_mode():
+            tokens: torch.Tensor = self._model.generate(
+                **inputs,
+                max_new_tokens=self._max_new_tokens,
+                stopping_criteria=StoppingCriteriaList([_StopWhen(should_stop)]),
+            )
         return tokens
 
     def _inputs(self, pixels: Sequence[np.ndarray]) -> Any:

@@ -41,6 +41,9 @@ def caption_command(
     batch_size: BatchSize = 16,
     decode_workers: DecodeWorkers = None,
     max_megapixels: MaxMegapixels = 50.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds a batch may take before its images are tried alone.")
+    ] = 1800.0,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images, into a set of their own.")
     ] = None,
@@ -59,7 +62,7 @@ def caption_command(
     from vprcap.workflows.prepare import Source, prepare
 
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
-    work = WorkOptions(batch_size, decode_workers, max_megapixels)
+    work = WorkOptions(batch_size, decode_workers, max_megapixels, timeout)
     job = open_job(
         JobOptions(
             prepare(source),

@@ -1,0 +1,76 @@
+"""A captioner at work, and what is learnt about it: the batch that fits, how long a call takes.
+
+Lives as long as its worker, from shard to shard.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from vprcap.attempts import Attempts
+from vprcap.captioners import Captioner, Generated, OutOfMemory
+from vprcap.captioners.batch_size import BatchSize
+from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
+from vprcap.errors import Interrupted, InvalidError, first_line
+
+# Failures one after the other that are the model's and not the images': at the start of a run
+# few are enough to know.
+_FIRST_FAILURES = 3
+_MOST_FAILURES = 16
+
+
+class WatchedCaptioner:
+    """Calls a captioner so that no batch can stop the run."""
+
+    def __init__(
+        self, captioner: Captioner, batch_size: int, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        self.batch_size = BatchSize(batch_size)
+        self._captioner = captioner
+        self._watch = Watch(timeout_seconds)
+        self._failed_in_a_row = 0
+        self._succeeded = False
+
+    def caption(
+        self,
+        image_ids: Sequence[str],
+        pixels: Sequence[np.ndarray],
+        attempts: Attempts,
+        should_stop: Callable[[], bool],
+    ) -> list[Generated]:
+        """Caption a batch.
+
+        Raises:
+            OutOfMemory: the batch is too large; the next one will be smaller.
+            TimedOut: it took too long.
+            Interrupted: asked to stop.
+        """
+        allowed = self._watch.seconds
+        with (
+            attempts.trying(image_ids),
+            self._watch.over(lambda: attempts.note_hang(image_ids)) as late,
+        ):
+            try:
+                written = self._captioner.caption(pixels, lambda: should_stop() or late())
+            except OutOfMemory:
+                self.batch_size.failed(len(pixels))
+                raise
+            except Interrupted:
+                if should_stop() or not late():
+                    raise
+                raise TimedOut(f"no caption within {allowed:g} s") from None
+        self.batch_size.succeeded(len(pixels))
+        self._succeeded, self._failed_in_a_row = True, 0
+        return written
+
+    def note_failure(self, problem: Exception) -> None:
+        """Stop where it is not an image's fault: a thousand such rows would help nobody.
+
+        Raises:
+            InvalidError: too many images failed one after the other.
+        """
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= (_MOST_FAILURES if self._succeeded else _FIRST_FAILURES):
+            raise InvalidError(
+                f"the captioner fails on every image: {first_line(problem)}"
+            ) from problem
