@@ -104,11 +104,6 @@ class CaptionSet:
         except FileNotFoundError:
             return []
 
-    def part_names(self) -> set[str]:
-        """Return the names of all finished parts, in one listing of their folder."""
-        folder = self.data
-        return set(os.listdir(folder)) if folder.is_dir() else set()
-
     def is_compacted(self) -> bool:
         """Say whether the rows lie in compacted files, which no worker may add to."""
         try:

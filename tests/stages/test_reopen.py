@@ -6,6 +6,7 @@ import pytest
 from caption_sets import Written, write_set
 from vprcap.captions import read_captions, status_counts
 from vprcap.errors import BusyError, InvalidError
+from vprcap.files import write_json
 from vprcap.journal import Journal, read_journals
 from vprcap.lease import claim
 from vprcap.row_filter import parse_filter
@@ -151,3 +152,11 @@ def test_counts_of_a_reopened_shard_are_not_those_of_its_former_part(tmp_path: P
 def test_what_is_no_filter_is_refused_with_how_to_write_one(where: str) -> None:
     with pytest.raises(InvalidError, match=r"write status=NAME"):
         parse_filter(where)
+
+
+def test_an_image_that_was_given_up_gets_a_fresh_chance(tmp_path: Path) -> None:
+    written = write_set(tmp_path, statuses={"01.jpg": "poison"})
+    note = written.captions.attempts(written.plan.shards[0])
+    write_json(note, {"guilty": {"01.jpg": "poison"}})
+    assert reopen(written.captions, parse_filter("status=poison")) == 1
+    assert not note.exists()
