@@ -208,6 +208,18 @@ def test_counts_missing_for_parts_are_made_before_the_parts_go(tmp_path: Path) -
     assert status_counts(written.captions.root) == {"ok": 9, "missing": 1}
 
 
+@pytest.mark.parametrize("column", ["seconds", "qa_flags", "quantization"])
+def test_a_column_that_an_earlier_version_did_not_write_is_null(
+    tmp_path: Path, column: str
+) -> None:
+    written = write_set(tmp_path, num_images=8)
+    old = written.captions.part(written.plan.shards[0])
+    pq.write_table(pq.read_table(old).drop_columns([column]), old)
+    compact(written.captions, written.plan)
+    values = [row[column] for row in rows_of(written.captions)]
+    assert values[:4] == [None] * 4 and None not in values[4:]
+
+
 def test_a_held_shard_lease_does_not_hinder_a_compaction(tmp_path: Path) -> None:
     written = write_set(tmp_path)
     lease = claim(written.captions.lease(written.plan.shards[0]))
