@@ -228,7 +228,8 @@ def test_compaction_and_verification_hold_one_row_group(tmp_path: Path) -> None:
         each = [size / plan.info.num_images for size in (before, after)]
         print(f"\nbytes a row: {each[0]:.1f} in parts, {each[1]:.1f} compacted")
     for small, large in peaks.values():
-        assert large < 1.15 * small, "four times the rows take no more memory"
+        # Half of it is the interpreter; if it held all rows, it would grow more than twofold.
+        assert large < 1.3 * small
 
 
 MEASURE = """
