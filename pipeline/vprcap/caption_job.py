@@ -150,7 +150,7 @@ def _pending(plan: Plan, captions: CaptionSet) -> list[Shard]:
     """
     if captions.is_compacted():  # only a whole set is ever compacted
         return []
-    finished = captions.part_names()
+    finished = set(captions.names())
     return [shard for shard in plan.shards if captions.part(shard).name not in finished]
 
 

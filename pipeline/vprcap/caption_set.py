@@ -94,12 +94,15 @@ class CaptionSet:
 
     def files(self) -> list[Path]:
         """Return the Parquet files of the rows, in plan order."""
-        return sorted(self.data.glob("*.parquet"), key=_number)
+        names = [name for name in self.names() if name.endswith(".parquet")]
+        return [self.data / name for name in sorted(names, key=_number)]
 
-    def part_names(self) -> set[str]:
-        """Return the names of all finished parts, in one listing of their folder."""
-        folder = self.data
-        return set(os.listdir(folder)) if folder.is_dir() else set()
+    def names(self) -> list[str]:
+        """Return the names in the folder of the rows, in no certain order."""
+        try:
+            return os.listdir(self.data)
+        except FileNotFoundError:
+            return []
 
     def is_compacted(self) -> bool:
         """Say whether the rows lie in compacted files, which no worker may add to."""
@@ -227,10 +230,10 @@ class CaptionSet:
             )
 
 
-def _number(path: Path) -> tuple[int, str]:
+def _number(name: str) -> tuple[int, str]:
     """Sort key of a file of rows: beyond 99,999 shards names alone are out of order."""
-    digits = path.name.split("-")[1:2]
-    return (int(digits[0]) if digits and digits[0].isdecimal() else -1, path.name)
+    digits = name.split("-")[1:2]
+    return (int(digits[0]) if digits and digits[0].isdecimal() else -1, name)
 
 
 def find_caption_set(captions_root: Path, plan_id: str) -> Path:

@@ -39,6 +39,7 @@ CAPTION_SCHEMA = pa.schema(
 )
 
 
+_MADE = pa.schema([field for field in CAPTION_SCHEMA if field.name not in PROVENANCE])
 PARQUET: Mapping[str, Any] = {
     "compression": "zstd",
     "compression_level": 3,
@@ -51,8 +52,10 @@ PARQUET: Mapping[str, Any] = {
 def build_table(rows: Sequence[Mapping[str, Any]], config: CaptionConfig, plan_id: str) -> pa.Table:
     """Build the Parquet table of a shard from its rows, adding provenance to each."""
     known = {**asdict(config), "config_id": config.config_id, "plan_id": plan_id}
-    provenance = {name: known[name] for name in PROVENANCE}
-    table = pa.Table.from_pylist([{**row, **provenance} for row in rows], schema=CAPTION_SCHEMA)
+    same = pa.array([0] * len(rows), pa.int32())
+    provenance = [pa.DictionaryArray.from_arrays(same, [known[name]]) for name in PROVENANCE]
+    made = pa.Table.from_pylist(rows, schema=_MADE)
+    table = pa.table([*made.columns, *provenance], schema=CAPTION_SCHEMA)
     return table.replace_schema_metadata(
         {
             "vprcap.schema_version": "1",

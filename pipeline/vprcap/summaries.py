@@ -5,18 +5,22 @@ between; it can always be made again from the part.
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from vprcap.caption_set import CaptionSet
 
-# A network file system answers many small reads at once; a local one does not mind.
+# A network file system takes a millisecond a file and answers many at once. Where a file takes a
+# twentieth of that, threads only wait for one another: 24,415 took 3.0 s by 16, and 0.6 s by one.
 _READERS = 16
+_SLOW_SECONDS = 0.0003
 _CHUNK = 256
 
 
@@ -56,9 +60,17 @@ def read_summary(path: Path) -> Summary | None:
 
 def read_summaries(captions: CaptionSet, names: Sequence[str]) -> Iterator[Summary | None]:
     """Read the summaries of shards by name, in that order."""
+    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+    while chunks:
+        chunk = chunks.pop(0)
+        begun = time.perf_counter()
+        found = _read(captions.summaries, chunk)
+        slow = time.perf_counter() - begun > _SLOW_SECONDS * len(chunk)
+        yield from found
+        if slow:
+            break
     with ThreadPoolExecutor(_READERS) as pool:
-        chunks = (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))
-        for found in pool.map(lambda chunk: _read(captions.summaries, chunk), chunks):
+        for found in pool.map(partial(_read, captions.summaries), chunks):
             yield from found
 
 

@@ -2,8 +2,9 @@
 
 The sample is drawn at random over the whole plan and captioned by the very stage that captions
 everything, into a folder that is thrown away. Two things are measured: how long the model takes
-from the end of one batch to the end of the next, and how fast this machine decodes. They run
-beside each other, so the slower of the two is the speed.
+from the end of one batch to the end of the next, and how fast this machine decodes (of so few
+images all are decoded before the model needs them, which later would not be so). On a GPU the two
+run beside each other and the slower one is the speed; on a CPU they share its cores and add up.
 """
 
 import random
@@ -97,16 +98,16 @@ def estimate(
             f"{num_captioned} of {num_rows} images made {len(timed.ends)} batch; that is too few "
             "to measure speed by: take a smaller --batch-size"
         )
-    speed = measured_speed(timed.ends)
-    share = num_captioned / num_rows  # images that cannot be decoded cost the model nothing
-    of_plan = Speed(speed.seconds * share, speed.low * share, speed.high * share, speed.num_batches)
+    # Images that cannot be decoded cost the model nothing.
+    of_model = measured_speed(timed.ends).times(num_captioned / num_rows)
+    beside = of_model.plus if timed.device == "cpu" else of_model.at_least
     return Extrapolation(
         device=timed.device,
         images_left=job.num_left,
         images_measured=num_rows,
         statuses=statuses,
         batch_size=max(count for _, count in timed.ends),
-        speed=of_plan.at_least(decode_seconds),
+        speed=beside(decode_seconds),
         decode_seconds=decode_seconds,
         load_seconds=timed.load_seconds,
     )
