@@ -33,6 +33,10 @@ class JobOptions:
     framing: str = "pad"
     max_new_tokens: int = MAX_NEW_TOKENS
     limit: int | None = None
+    temperature: float = 0.0
+    """0: greedy."""
+    seed: int = 0
+    """Of sampling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ def open_job(options: JobOptions) -> CaptionJob:
         prompt=load_prompt(options.prompt),
         framing=options.framing,
         max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        seed=options.seed,
     )
     # The manifest's name comes first: two splits of one dataset share an image root.
     suffix = "" if limit is None else f"-first-{plan.info.num_images}"
@@ -181,6 +187,8 @@ def options_of(captions: CaptionSet, manifest: Path, prompt: str | None = None) 
         captions_root=captions.root.parent,
         captioner=config["captioner"],
         limit=None if covered.plan_id == whole.plan_id else covered.num_images,
+        temperature=config.get("temperature", 0.0),
+        seed=config.get("seed", 0),
         **{name: config[name] for name in kept},
     )
     if config["captioner"] == "labels":  # they have no prompt

@@ -44,11 +44,19 @@ class CaptionConfig:
     processor: Mapping[str, Any]
     """Image processor: class, backend, size, resampling."""
     dtype: str
+    temperature: float = 0.0
+    """0: greedy."""
+    seed: int = 0
+    """Of sampling; without meaning where there is none."""
 
     @property
     def config_id(self) -> str:
-        """Hex SHA-256 of the fields. The prompt's name is left out: only its bytes count."""
-        return fingerprint({k: v for k, v in asdict(self).items() if k != "prompt_name"})
+        """Hex SHA-256 of the fields that change the text: not of the prompt's name, only its bytes.
+
+        Greedy sets are without the fields of sampling, as they were before there was any.
+        """
+        idle = {"prompt_name"} | (set() if self.temperature else {"temperature", "seed"})
+        return fingerprint({k: v for k, v in asdict(self).items() if k not in idle})
 
     @property
     def set_name(self) -> str:

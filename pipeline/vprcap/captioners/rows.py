@@ -83,7 +83,10 @@ class RowWriter:
     def _write(self, batch: Sequence[Item]) -> list[Generated]:
         image_ids = [image_id for image_id, _ in batch]
         pixels = [image.pixels for _, image in batch if image.pixels is not None]
-        return self._captioner.caption(image_ids, pixels, self._attempts, self._should_stop)
+        sha256s = [image.sha256 for _, image in batch]
+        return self._captioner.caption(
+            image_ids, pixels, self._attempts, self._should_stop, sha256s
+        )
 
     def _caption_alone(self, item: Item) -> list[Row]:
         begun = time.perf_counter()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vprcap.attempts import Attempts
-from vprcap.captioners import Captioner, Generated, OutOfMemory
+from vprcap.captioners import Captioner, Generated, OutOfMemory, row_seeds
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
 from vprcap.errors import Interrupted, InvalidError, first_line
@@ -37,6 +37,7 @@ class WatchedCaptioner:
         pixels: Sequence[np.ndarray],
         attempts: Attempts,
         should_stop: Callable[[], bool],
+        sha256s: Sequence[str | None] = (),
     ) -> list[Generated]:
         """Caption a batch.
 
@@ -46,12 +47,13 @@ class WatchedCaptioner:
             Interrupted: asked to stop.
         """
         allowed = self._watch.seconds
+        seeds = row_seeds(self._captioner.config, sha256s)
         with (
             attempts.trying(image_ids),
             self._watch.over(lambda: attempts.note_hang(image_ids)) as late,
         ):
             try:
-                written = self._captioner.caption(pixels, lambda: should_stop() or late())
+                written = self._captioner.caption(pixels, lambda: should_stop() or late(), seeds)
             except OutOfMemory:
                 self.batch_size.failed(len(pixels))
                 raise

@@ -38,6 +38,10 @@ def caption_command(
     prompt: PromptName = "place",
     framing: Framing = "pad",
     max_new_tokens: MaxNewTokens = 128,
+    temperature: Annotated[
+        float, typer.Option(help="0 is greedy; above, captions are sampled, each by its own seed.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
     batch_size: BatchSize = 16,
     decode_workers: DecodeWorkers = None,
     max_megapixels: MaxMegapixels = 50.0,
@@ -73,6 +77,8 @@ def caption_command(
             prompt=prompt,
             framing=framing,
             max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
             limit=limit,
         )
     )
