@@ -53,6 +53,11 @@ class WorkOptions:
     deadline: float | None = None
     """Unix seconds when this worker will be ended: no shard is begun that takes longer."""
 
+    reuse: bool = True
+    """Copy captions of the same images under the same configuration; False: for measuring."""
+    data_root: Path | None = None
+    """Folder of datasets whose caption sets are looked through too, beside those next to ours."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot work.
 

@@ -6,6 +6,7 @@
         plan.json  config.json             what is covered, and how the text was made
         manifests/                         one JSON a part: counts, seconds, sizes
         journal/  leases/  staging/        work under way
+        reuse/                             where images are in other sets: a cache
         attempts/                          images that are suspected to have killed workers
 
 `CaptionSet` is the only code that spells these names. A set never mixes configurations: another
@@ -167,6 +168,10 @@ class CaptionSet:
     def part(self, shard: Shard) -> Path:
         """Finished rows of a shard."""
         return self.data / f"{shard.name}.parquet"
+
+    def reuse_index(self, name: str) -> Path:
+        """Where images are found in another set; a cache."""
+        return self.root / "reuse" / f"{name}.arrow"
 
     @property
     def summaries(self) -> Path:

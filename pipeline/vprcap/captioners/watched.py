@@ -23,10 +23,15 @@ class WatchedCaptioner:
     """Calls a captioner so that no batch can stop the run."""
 
     def __init__(
-        self, captioner: Captioner, batch_size: int, timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        captioner: Captioner,
+        batch_size: int,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        load: Callable[[], None] = lambda: None,
     ) -> None:
         self.batch_size = BatchSize(batch_size)
         self._captioner = captioner
+        self._load = load
         self._watch = Watch(timeout_seconds)
         self._failed_in_a_row = 0
         self._succeeded = False
@@ -46,6 +51,7 @@ class WatchedCaptioner:
             TimedOut: it took too long.
             Interrupted: asked to stop.
         """
+        self._load()
         allowed = self._watch.seconds
         seeds = row_seeds(self._captioner.config, sha256s)
         with (

@@ -90,7 +90,7 @@ def estimate(
         )
         decode_seconds = _decode_speed(sample, work)
         timed = _Timed(sample.captioner)
-        root = caption(replace(sample, captioner=timed), work)
+        root = caption(replace(sample, captioner=timed), replace(work, reuse=False))
         statuses = status_counts(root)
     num_rows, num_captioned = sum(statuses.values()), sum(count for _, count in timed.ends)
     if len(timed.ends) < 2:
