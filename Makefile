@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY := PASSIVE
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test check format tiny-llava bench chaos clean
+.PHONY: help install demo test check format tiny-llava bench chaos gpu clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ bench: install ## measure captioning speed against the plain ways
 
 chaos: install ## kill captioning runs at random moments and compare with an undisturbed one
 	$(BIN)/python -m pytest -m chaos -s
+
+gpu: install ## what needs a CUDA GPU: captions as on a CPU, memory that runs out, speed of a 7B model
+	$(BIN)/python -m pytest -m gpu -s
 
 clean: ## remove what was made here
 	rm -rf $(VENV) demo runs

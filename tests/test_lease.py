@@ -91,3 +91,61 @@ def test_of_many_thieves_one_wins(tmp_path: Path) -> None:
 def test_a_half_written_lease_has_no_known_holder(tmp_path: Path, text: str) -> None:
     (tmp_path / "lease").write_text(text)
     assert read_holder(tmp_path / "lease") is None
+
+
+def test_each_theft_counts_one_attempt_more_and_a_release_forgets_them(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    for attempt in (1, 2, 3):
+        text = {"host": this_host(), "pid": dead_pid(), "token": "old", "attempt": attempt}
+        path.write_text(json.dumps(text))
+        lease = claim(path)
+        assert lease is not None and lease.attempt == attempt + 1
+        holder = read_holder(path)
+        assert holder is not None and holder.attempt == attempt + 1
+        lease.__exit__(None, None, None)
+        fresh = claim(path)
+        assert fresh is not None and fresh.attempt == 1
+        fresh.__exit__(None, None, None)
+
+
+def test_a_worker_sees_that_its_lease_was_stolen_or_removed(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    for happens in (lambda: lease_of(path, 1, "elsewhere"), path.unlink):
+        lease = claim(path)
+        assert lease is not None and lease.is_held() and not lease.lost
+        happens()
+        assert not lease.is_held() and lease.lost
+        lease.__exit__(None, None, None)
+        path.unlink(missing_ok=True)
+
+
+def test_a_heartbeat_does_not_keep_the_successors_lease_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vprcap.lease.HEARTBEAT_SECONDS", 0.01)
+    path = tmp_path / "lease"
+    lease = claim(path)
+    assert lease is not None
+    os.utime(path, (1, 1))
+    until = time.monotonic() + 10
+    while path.stat().st_mtime < 100:  # it beats while the lease is its own
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    other = tmp_path / "other"
+    lease_of(other, 1, "elsewhere")
+    os.utime(other, (1, 1))
+    os.replace(other, path)
+    while not lease.lost:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert path.stat().st_mtime == 1
+    lease.__exit__(None, None, None)
+    assert path.exists()
+
+
+def test_what_a_killed_thief_left_goes_with_the_next_release(tmp_path: Path) -> None:
+    (tmp_path / ".lease.0123456789ab").write_text("{}")
+    lease = claim(tmp_path / "lease")
+    assert lease is not None
+    lease.__exit__(None, None, None)
+    assert list(tmp_path.iterdir()) == []

@@ -182,18 +182,28 @@ class CaptionSet:
         """Counts and times of a finished shard; can be rebuilt from the part."""
         return self.summaries / f"{shard.name}.json"
 
+    @property
+    def leases(self) -> Path:
+        """Folder of the leases."""
+        return self.root / "leases"
+
     def lease(self, shard: Shard) -> Path:
         """File that the worker of a shard holds."""
-        return self.root / "leases" / f"{shard.name}.json"
+        return self.leases / f"{shard.name}.json"
+
+    @property
+    def attempts_folder(self) -> Path:
+        """Folder of the notes on shards that workers died on; absent where none did."""
+        return self.root / "attempts"
 
     def attempts(self, shard: Shard) -> Path:
         """What is known of the images that workers of a shard died on; mostly absent."""
-        return self.root / "attempts" / f"{shard.name}.json"
+        return self.attempts_folder / f"{shard.name}.json"
 
     @property
     def own_lease(self) -> Path:
         """File that is held by what changes the set as a whole: a compaction, a retry."""
-        return self.root / "leases" / "set.json"
+        return self.leases / "set.json"
 
     @property
     def staging(self) -> Path:

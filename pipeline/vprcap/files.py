@@ -101,6 +101,8 @@ def create(path: Path, text: str, token: str) -> bool:
     try:
         temporary.write_text(text, "utf-8")
         return move_if_absent(temporary, path)
+    except FileNotFoundError:  # somebody tidied up who holds that name
+        return False
     finally:
         temporary.unlink(missing_ok=True)
 

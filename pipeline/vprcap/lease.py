@@ -81,8 +81,8 @@ class Lease:
         self._released.set()
         self._heart.join()
         if self.is_held():
+            _bury(self.path)  # first: while the lease is there, nobody else makes such files
             self.path.unlink(missing_ok=True)
-        _bury(self.path)
 
 
 def claim(path: Path) -> Lease | None:
@@ -139,13 +139,13 @@ def _steal(path: Path, stale: Holder | None, token: str) -> bool:
     grave = path.with_name(f".{path.name}.{token}")
     try:
         os.rename(path, grave)
+        if read_holder(grave) == stale:
+            grave.unlink()
+            return True
+        # Another thief was faster, this is its fresh lease: give it back, unless a third is there.
+        move_if_absent(grave, path)
     except FileNotFoundError:
         return False
-    if read_holder(grave) == stale:
-        grave.unlink()
-        return True
-    # Another thief was faster and this is its fresh lease: give it back, unless a third is there.
-    move_if_absent(grave, path)
     return False
 
 

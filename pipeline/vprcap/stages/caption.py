@@ -10,6 +10,7 @@ from vprcap.caption_job import CaptionJob, WorkOptions
 from vprcap.decoding import DecodePool, default_workers
 from vprcap.errors import BusyError, Interrupted
 from vprcap.lease import read_holder
+from vprcap.leftovers import remove_leftovers
 from vprcap.plan import Shard
 from vprcap.progress import Progress
 from vprcap.reuse import Reuse, open_reuse
@@ -30,6 +31,7 @@ def caption(job: CaptionJob, work: WorkOptions = _DEFAULTS) -> Path:
             batch is kept.
         StorageError: the disk is full; everything journaled is kept.
     """
+    remove_leftovers(job.captions)
     if not job.pending:
         return job.captions.root
     config = job.captioner.config
