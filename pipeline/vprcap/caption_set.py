@@ -6,6 +6,7 @@
         plan.json  config.json             what is covered, and how the text was made
         manifests/                         one JSON a part: counts, seconds, sizes
         journal/  leases/  staging/        work under way
+        reuse/                             where images are in other sets: a cache
         attempts/                          images that are suspected to have killed workers
 
 `CaptionSet` is the only code that spells these names. A set never mixes configurations: another
@@ -44,11 +45,19 @@ class CaptionConfig:
     processor: Mapping[str, Any]
     """Image processor: class, backend, size, resampling."""
     dtype: str
+    temperature: float = 0.0
+    """0: greedy."""
+    seed: int = 0
+    """Of sampling; without meaning where there is none."""
 
     @property
     def config_id(self) -> str:
-        """Hex SHA-256 of the fields. The prompt's name is left out: only its bytes count."""
-        return fingerprint({k: v for k, v in asdict(self).items() if k != "prompt_name"})
+        """Hex SHA-256 of the fields that change the text: not of the prompt's name, only its bytes.
+
+        Greedy sets are without the fields of sampling, as they were before there was any.
+        """
+        idle = {"prompt_name"} | (set() if self.temperature else {"temperature", "seed"})
+        return fingerprint({k: v for k, v in asdict(self).items() if k not in idle})
 
     @property
     def set_name(self) -> str:
@@ -154,6 +163,10 @@ class CaptionSet:
     def part(self, shard: Shard) -> Path:
         """Finished rows of a shard."""
         return self.data / f"{shard.name}.parquet"
+
+    def reuse_index(self, name: str) -> Path:
+        """Where images are found in another set; a cache."""
+        return self.root / "reuse" / f"{name}.arrow"
 
     @property
     def summaries(self) -> Path:

@@ -34,6 +34,10 @@ CAPTION_SCHEMA = pa.schema(
         ("image_width", pa.int32()),  # pixels, after orientation
         ("image_height", pa.int32()),
         ("seconds", pa.float32()),  # the image's share of its batch's time
+        (
+            "copied_from",
+            _SYMBOL,
+        ),  # caption set that had the same image; null where it was captioned
         *((name, _SYMBOL) for name in PROVENANCE),
     ]
 )
@@ -138,6 +142,11 @@ def status_counts(set_root: Path) -> dict[str, int]:
     for _, summary in summaries_of(CaptionSet(set_root).now()):
         counts.update(summary.statuses)
     return dict(counts.most_common())
+
+
+def num_copied(set_root: Path) -> int:
+    """Count the rows of a caption set that were copied from another."""
+    return sum(summary.copied for _, summary in summaries_of(CaptionSet(set_root).now()))
 
 
 def failed_rows(set_root: Path, at_most: int) -> list[dict[str, Any]]:

@@ -126,5 +126,5 @@ def summaries_of(captions: CaptionSet) -> Iterator[tuple[Shard, Summary]]:
         else:
             yield shard, summary
     if unknown:
-        for shard, rows in iter_shards(captions, ["status"], unknown):
-            yield shard, summarise(shard.name, rows["status"])
+        for shard, rows in iter_shards(captions, ["status", "copied_from"], unknown):
+            yield shard, summarise(shard.name, rows)

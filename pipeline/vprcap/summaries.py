@@ -38,6 +38,8 @@ class Summary:
     """Rows that the worker which finished the part made itself."""
     seconds: float = 0.0
     """Time of that worker from claim to commit."""
+    copied: int = 0
+    """Rows that were copied from where the same image was captioned before."""
     device: str = "cpu"
     """Where it computed: ``cpu``, or the name of a GPU."""
     batch_size: int | None = None
@@ -78,7 +80,9 @@ def _read(folder: Path, names: Sequence[str]) -> list[Summary | None]:
     return [read_summary(folder / f"{name}.json") for name in names]
 
 
-def summarise(part: str, statuses: pa.ChunkedArray) -> Summary:
+def summarise(part: str, rows: pa.Table) -> Summary:
     """Count the rows of a part that has no summary."""
-    counts = Counter(statuses.to_pylist())
-    return Summary(part, len(statuses), dict(sorted(counts.items())))
+    counts = Counter(rows["status"].to_pylist())
+    has_copies = "copied_from" in rows.column_names
+    copied = len(rows) - rows["copied_from"].null_count if has_copies else 0
+    return Summary(part, len(rows), dict(sorted(counts.items())), copied=copied)

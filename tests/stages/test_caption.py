@@ -159,13 +159,13 @@ def test_a_damaged_part_in_the_place_of_ones_own_is_named_and_kept(
     part = job.captions.part(job.plan.shards[0])
     whole = job.captioner.caption
 
-    def while_another_writes_the_part(pixels, should_stop):  # type: ignore[no-untyped-def]
+    def while_another_writes_the_part(pixels, should_stop, seeds):  # type: ignore[no-untyped-def]
         if damage is None:  # whole, but with too few rows
             empty = build_table([], job.captioner.config, job.plan.info.plan_id)
             pq.write_table(empty, part)
         else:
             part.write_bytes(damage)
-        return whole(pixels, should_stop)
+        return whole(pixels, should_stop, seeds)
 
     monkeypatch.setattr(job.captioner, "caption", while_another_writes_the_part)
     with pytest.raises(InvalidError, match=r"caption part .*part-00000.* move it away"):
@@ -259,11 +259,11 @@ def test_one_image_that_breaks_the_model_is_a_row(
     whole = job.captioner.caption
     poison = []
 
-    def breaks_on_the_first_picture(pixels, should_stop):  # type: ignore[no-untyped-def]
+    def breaks_on_the_first_picture(pixels, should_stop, seeds):  # type: ignore[no-untyped-def]
         poison[:] = poison or [pixels[0].tobytes()]
         if any(image.tobytes() == poison[0] for image in pixels):
             raise ValueError("index out of range")
-        return whole(pixels, should_stop)
+        return whole(pixels, should_stop, seeds)
 
     monkeypatch.setattr(job.captioner, "caption", breaks_on_the_first_picture)
     table = read_captions(

@@ -200,9 +200,9 @@ def test_no_shard_is_begun_that_takes_longer_than_is_left(
     job = fake_job(planned(make_images(NAMES), shard_size=2))
     whole, now = job.captioner.caption, [0.0]
 
-    def takes_a_hundred_seconds(pixels, should_stop):  # type: ignore[no-untyped-def]
+    def takes_a_hundred_seconds(pixels, should_stop, seeds):  # type: ignore[no-untyped-def]
         now[0] += 100
-        return whole(pixels, should_stop)
+        return whole(pixels, should_stop, seeds)
 
     clock = SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0])
     monkeypatch.setattr(vprcap.worker, "time", clock)
@@ -228,12 +228,12 @@ def while_it_sleeps(
     """Caption with a worker that loses its lease in its last batch while `meanwhile` happens."""
     whole, batches = job.captioner.caption, []
 
-    def sleeps(pixels, should_stop):  # type: ignore[no-untyped-def]
+    def sleeps(pixels, should_stop, seeds):  # type: ignore[no-untyped-def]
         batches.append(len(pixels))
         if sum(batches) == num_images:
             steal_the_lease(job)
             meanwhile()
-        return whole(pixels, should_stop)
+        return whole(pixels, should_stop, seeds)
 
     monkeypatch.setattr(job.captioner, "caption", sleeps)
     run(job, batch_size=4)

@@ -13,6 +13,7 @@ from vprcap.lease import read_holder
 from vprcap.leftovers import remove_leftovers
 from vprcap.plan import Shard
 from vprcap.progress import Progress
+from vprcap.reuse import Reuse, open_reuse
 from vprcap.stopping import StopFlag, stop_on_signals
 from vprcap.worker import Worker
 
@@ -33,7 +34,9 @@ def caption(job: CaptionJob, work: WorkOptions = _DEFAULTS) -> Path:
     remove_leftovers(job.captions)
     if not job.pending:
         return job.captions.root
-    job.captions.create(job.captioner.config, asdict(job.plan.info))
+    config = job.captioner.config
+    job.captions.create(config, asdict(job.plan.info))
+    reuse = open_reuse(job.captions, config.config_id, work.data_root) if work.reuse else Reuse()
     with (
         stop_on_signals() as stop,
         DecodePool(
@@ -42,7 +45,7 @@ def caption(job: CaptionJob, work: WorkOptions = _DEFAULTS) -> Path:
         Progress("captioning", job.num_left, "images") as progress,
     ):
         try:
-            left = Worker(job, work, pool, progress, stop).work(job.pending)
+            left = Worker(job, work, pool, progress, stop, reuse).work(job.pending)
         except Interrupted as stopped:
             raise _stopped(job, progress, stop, stopped) from stopped
     if left:

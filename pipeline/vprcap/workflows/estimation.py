@@ -9,7 +9,7 @@ run beside each other and the slower one is the speed; on a CPU they share its c
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,7 +90,7 @@ def estimate(
         )
         decode_seconds = _decode_speed(sample, work)
         timed = _Timed(sample.captioner)
-        root = caption(replace(sample, captioner=timed), work)
+        root = caption(replace(sample, captioner=timed), replace(work, reuse=False))
         statuses = status_counts(root)
     num_rows, num_captioned = sum(statuses.values()), sum(count for _, count in timed.ends)
     if len(timed.ends) < 2:
@@ -129,9 +129,11 @@ class _Timed:
         self._captioner.load()
         self.load_seconds = time.perf_counter() - begun
 
-    def caption(self, pixels: Any, should_stop: Callable[[], bool]) -> list[Generated]:
+    def caption(
+        self, pixels: Any, should_stop: Callable[[], bool], seeds: Sequence[int] = ()
+    ) -> list[Generated]:
         """Caption a batch."""
-        written = self._captioner.caption(pixels, should_stop)
+        written = self._captioner.caption(pixels, should_stop, seeds)
         self.ends.append((time.perf_counter(), len(pixels)))
         return written
 
