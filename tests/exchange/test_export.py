@@ -144,6 +144,23 @@ def test_webdataset_itself_reads_every_shard(captions: Path, tmp_path: Path) -> 
     gc.collect()  # here, where the open shards are excused
 
 
+def test_the_suffix_is_that_of_the_bytes_whatever_an_image_is_called(
+    captions: Path, tmp_path: Path
+) -> None:
+    for image_id, like in zip(TEXTS, ("PNG", "JPEG", "WEBP", "TIFF"), strict=False):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / image_id, like)
+    captioned = read_captioned(captions)
+    found = {image_id: captioned.suffix(image_id) for image_id in list(TEXTS)[:4]}
+    assert list(found.values()) == [".png", ".jpg", ".webp", ".tif"]
+    (path,) = export(captions, tmp_path / "shards", to="webdataset").iterdir()
+    with tarfile.open(path) as archive:
+        names = archive.getnames()[::3]
+    assert {name[9:] for name in names} == set(found.values())
+    for name in ("frame.0001", "plain", "old.jfif", "new.JPEG"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name, "JPEG")
+        assert captioned.suffix(name) == ".jpg"
+
+
 @pytest.mark.parametrize("to", [to for to in CAPTION_FORMATS if to != "lavpr"])
 def test_a_missing_image_leaves_nothing_behind(captions: Path, tmp_path: Path, to: str) -> None:
     (tmp_path / "images" / "test/val/b c.jpg").unlink()
