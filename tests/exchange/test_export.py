@@ -303,6 +303,7 @@ def test_recalls_of_several_evaluations_are_one_list(tmp_path: Path) -> None:
     assert rows[0] == {
         "set": "pitts30k",
         "partial": "9 of 10",
+        "variant": None,
         "rule": "positives within 25 m",
         "database": 10,
         "queries": 5,
@@ -313,6 +314,10 @@ def test_recalls_of_several_evaluations_are_one_list(tmp_path: Path) -> None:
     }
     one = read_json(export(runs / "b" / "results.json", tmp_path / "one.json", to="recalls"))
     assert one == rows[1:]
+    old = {name: value for name, value in report("x", 0.5).to_json().items() if name != "variant"}
+    write_json(runs / "c" / "results.json", old)
+    with pytest.raises(InvalidError, match="c/results.json was written by an older .* evaluate ag"):
+        export(runs, tmp_path / "all.json", to="recalls")
     write_json(runs / "c" / "results.json", {"honest": 1})
     with pytest.raises(InvalidError, match="c/results.json is no recall report"):
         export(runs, tmp_path / "all.json", to="recalls")
