@@ -49,7 +49,7 @@ def check(
     rows = rows.add_column(0, "image_id", loaded.rows["image_id"])
     rows = rows.add_column(1, "role", loaded.rows["role"])
     rows = rows.append_column("duplicate_of", _duplicates(rows))
-    return write_health(_with_copies(rows, loaded), manifest)
+    return write_health(_with_copies(rows, loaded), loaded, manifest)
 
 
 def _inspected(
