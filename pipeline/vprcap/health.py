@@ -37,7 +37,16 @@ _USED = ("image_id", "role", "easting", "northing", "zone", "sequence", "domain"
 """Columns of the manifest that findings depend on."""
 _FINGERPRINT_KEY = b"vprcap.checked"
 _PART_ROWS = 1 << 16
-KINDS = ("empty", "truncated", "missing", "undecodable", "duplicates", "twins", "displaced")
+KINDS = (
+    "empty",
+    "truncated",
+    "missing",
+    "too_large",
+    "undecodable",
+    "duplicates",
+    "twins",
+    "displaced",
+)
 
 
 def health_path(manifest: Path) -> Path:
@@ -128,6 +137,7 @@ def summarise(rows: pa.Table, at_most: int = 5) -> dict[str, Any]:
 def _chosen(rows: pa.Table, kind: str) -> pa.ChunkedArray:
     failed = pc.not_equal(rows["status"], "ok")
     missing = pc.equal(rows["status"], "missing")
+    too_large = pc.equal(rows["status"], "too_large")
     empty = pc.fill_null(pc.equal(rows["error"], EMPTY), False)
     truncated = pc.fill_null(
         pc.match_substring(rows["error"], "truncated", ignore_case=True), False
@@ -135,12 +145,14 @@ def _chosen(rows: pa.Table, kind: str) -> pa.ChunkedArray:
     match kind:
         case "missing":
             return missing
+        case "too_large":
+            return too_large
         case "empty":
             return empty
         case "truncated":
             return truncated
         case "undecodable":
-            known = pc.or_(pc.or_(missing, empty), truncated)
+            known = pc.or_(pc.or_(missing, too_large), pc.or_(empty, truncated))
             return pc.and_(failed, pc.invert(known))
         case "duplicates":
             return pc.is_valid(rows["duplicate_of"])
@@ -166,7 +178,7 @@ def to_text(summary: dict[str, Any]) -> str:
     """Return a summary as lines for people; names are escaped."""
     lines = [f"{summary['num_images']:,} images: {summary['num_ok']:,} decode"]
     for kind, found in summary["findings"].items():
-        lines.append(f"{kind:<12}{found['count']:>10,}")
+        lines.append(f"{kind.replace('_', ' '):<12}{found['count']:>10,}")
         lines += [
             f"    {ascii(each['image_id'])[1:-1]}: {ascii(each['what'])[1:-1]}"
             for each in found["first"]

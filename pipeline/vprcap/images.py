@@ -123,7 +123,7 @@ def _check_size(image: Image.Image, max_megapixels: float) -> None:
         raise _BadImageError(
             "too_large",
             f"{megapixels:.0f} megapixels, the limit is {max_megapixels:g}; "
-            "make it smaller, or say --max-megapixels and --retry-failed",
+            "make it smaller, or raise --max-megapixels",
         )
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise _BadImageError(

@@ -48,7 +48,9 @@ def caption_command(
     decode_workers: Annotated[
         int | None, typer.Option(help="Processes that decode; default: up to 4.")
     ] = None,
-    max_megapixels: Annotated[float, typer.Option(help="Larger images are not decoded.")] = 50.0,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Larger images are not decoded; raise it with --retry-failed.")
+    ] = 50.0,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images, into a set of their own.")
     ] = None,
