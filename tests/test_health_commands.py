@@ -104,6 +104,26 @@ def test_a_manifest_that_is_there_is_checked_without_scanning(run: Run, copied: 
     assert Path("set.parquet").read_bytes() == before
 
 
+@pytest.mark.parametrize("limit", ["-1", "0", "nan"])
+def test_a_limit_that_admits_no_image_is_refused_before_anything_is_written(
+    run: Run, copied: Path, limit: str
+) -> None:
+    command = ("scan", "images", "--table", "table.csv", "--output", "set.parquet", "--check")
+    code, out, err = run(*command, f"--max-megapixels={limit}")
+    assert (code, out) == (1, "")
+    assert err == f"vprcap: --max-megapixels {limit} admits no image; use e.g. 50\n"
+    assert not Path("set.parquet").exists() and not Path("set.health.parquet").exists()
+
+
+def test_an_image_above_the_limit_is_called_too_large(run: Run, copied: Path) -> None:
+    Image.new("L", (2000, 1000)).save(copied / "true0.png")
+    command = ("scan", "images", "--table", "table.csv", "--output", "set.parquet", "--check")
+    code, out, _ = run(*command, "--max-megapixels", "1", "--decode-workers", "1")
+    told = "true0.png: too_large: 2 megapixels, the limit is 1; make it smaller, or raise --max-m"
+    assert code == 0 and told in out
+    assert ["too", "large", "1"] in [line.split() for line in out.splitlines()]
+
+
 def test_what_belongs_to_a_scan_is_refused_beside_a_manifest(run: Run, copied: Path) -> None:
     run("scan", "images", "--table", "table.csv", "--output", "set.parquet")
     for more in (("--output", "b"), ("--table", "table.csv"), ("--positives", "radius=9")):

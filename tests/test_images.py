@@ -111,6 +111,22 @@ def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
     assert decoded.pixels[5].min() == 255 and decoded.pixels[35].max() == 0  # top white
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("framing", [None, Framing("thumbnail", 4)])
+def test_a_turned_picture_of_any_format_has_the_size_of_the_upright_one(
+    tmp_path: Path, suffix: str, framing: Framing | None
+) -> None:
+    for orientation, size in ((3, (40, 20)), (5, (20, 40)), (6, (20, 40)), (8, (20, 40))):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"turned{orientation}.{suffix}"
+        Image.new("RGB", (40, 20)).save(path, exif=exif)
+        decoded = decode_image(path, framing, 50)
+        assert (decoded.width, decoded.height) == size
+        assert decoded.pixels is not None
+        assert decoded.pixels.shape[:2] == ((4, 4) if framing else size[::-1])
+
+
 def test_the_hash_is_of_the_bytes_in_the_file_even_if_they_are_no_image(tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_bytes(b"abc")
     # printf abc | sha256sum

@@ -59,12 +59,21 @@ def vprcap(
     return run
 
 
+def variant_of(evaluation: str) -> object:
+    return json.loads((RUN / "eval" / evaluation / "results.json").read_text())["variant"]
+
+
 def test_captions_of_wrong_places_reach_every_query_and_its_gates(vprcap: Vprcap) -> None:
     assert vprcap("eval", *PITTS)[0] == 0
     assert vprcap("eval", *PITTS, "--corrupt", "wrong-place", "--strength", "1")[0] == 0
     honest, wrong = (
         pq.read_table(RUN / "eval" / name / "gates.parquet").to_pylist()
         for name in ("pitts30k-test", "pitts30k-test-wrong-place-1-seed0")
+    )
+    called = "corrupted captions: wrong-place-1-seed0"
+    assert (variant_of("pitts30k-test"), variant_of("pitts30k-test-wrong-place-1-seed0")) == (
+        None,
+        called,
     )
     place_of = {row["image_id"]: row["image_id"].split("@")[7] for row in honest}
     places_with = {
@@ -89,6 +98,10 @@ def test_a_curve_over_strengths_is_a_table_a_plot_and_a_file(vprcap: Vprcap) -> 
     names = ["image-only", *(f"strength {each}" for each in ("0", "0.1", "0.3", "0.5", "1"))]
     assert list(rows) == names and all(f"\n{name}" in out for name in names)
     assert all(len(row["by_seed"]) == 2 for row in rows.values())
+    assert variant_of("pitts30k-test-shuffle/shuffle-0-seed0") is None
+    assert variant_of("pitts30k-test-shuffle/shuffle-0.5-seed1") == (
+        "corrupted captions: shuffle-0.5-seed1"
+    )
     # Honest captions may be there already; each strength and seed has texts of its own.
     assert len(set(features.glob("bert-*")) - before) in (8, 9)
 
@@ -113,6 +126,8 @@ def test_gates_are_trained_once_and_compared_with_the_runs_own(vprcap: Vprcap) -
 def test_fusions_of_tokens_and_of_descriptors_stand_in_one_table(vprcap: Vprcap) -> None:
     code, out, err = vprcap("eval", *PITTS, "--ablate", "fusions", "--seeds", "1")
     assert code == 0, err
+    for name in ("efficient-seed0", f"{LATE_FUSIONS[0]}-seed0"):
+        assert variant_of(f"pitts30k-test-fusions/{name}") == f"ablation {name}"
     names = ["cross-attention", "efficient", "none", *LATE_FUSIONS]
     assert all(f"\n{name}" in out for name in names), out
 

@@ -170,6 +170,20 @@ def test_of_several_queries_that_of_the_same_spot_is_named(patterns: list[np.nda
     assert TWIN_SIMILARITY < copy.similarity < 0.9999
 
 
+@pytest.mark.parametrize("others", [3, 4, 9, 40])
+def test_however_many_queries_are_as_alike_that_of_the_same_spot_is_found(
+    patterns: list[np.ndarray], others: int
+) -> None:
+    nearly = (patterns[0].astype(int) + np.random.default_rng(1).integers(-9, 9, SIDE**2)).clip(
+        0, 255
+    )
+    metres = [(900.0 + n, 0.0) for n in range(others)]  # each as alike as can be, and elsewhere
+    queries = photographs([*patterns[:1] * others, nearly], [*metres, (0.0, 0.0)])
+    copies = find_copies(photographs(patterns[:2], [(3.0, 0.0)] * 2), queries)
+    assert list(copies) == [0]
+    assert (copies[0].query, copies[0].twin) == (others, True)
+
+
 def test_block_by_block_the_same_copies_are_found_and_no_more_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -78,6 +78,11 @@ class Corruption:
         """Name of a folder for what was measured under it."""
         return f"{self.kind}-{self.strength:g}-seed{self.seed}"
 
+    @property
+    def variant(self) -> str | None:
+        """What a list of recalls calls a result under it; None where nothing is changed."""
+        return f"corrupted captions: {self.name}" if self.kind != "none" and self.strength else None
+
 
 def corrupt(
     captions: Sequence[str | None],

@@ -4,6 +4,7 @@ Only what can be seen in single files or in pairs of them is here: whether a fil
 files have the same bytes, and which database images repeat a query. Nothing is repaired or removed.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError, first_line
 from vprcap.files import replacing
 from vprcap.images import EMPTY
-from vprcap.manifest import read_manifest
+from vprcap.manifest import Manifest, read_manifest
 
 HEALTH_SCHEMA = pa.schema(
     [
@@ -32,7 +33,20 @@ HEALTH_SCHEMA = pa.schema(
         ("similarity", pa.float32()),  # to that query, -1 to 1
     ]
 )
-KINDS = ("empty", "truncated", "missing", "undecodable", "duplicates", "twins", "displaced")
+_USED = ("image_id", "role", "easting", "northing", "zone", "sequence", "domain")
+"""Columns of the manifest that findings depend on."""
+_FINGERPRINT_KEY = b"vprcap.checked"
+_PART_ROWS = 1 << 16
+KINDS = (
+    "empty",
+    "truncated",
+    "missing",
+    "too_large",
+    "undecodable",
+    "duplicates",
+    "twins",
+    "displaced",
+)
 
 
 def health_path(manifest: Path) -> Path:
@@ -40,12 +54,36 @@ def health_path(manifest: Path) -> Path:
     return manifest.with_name(f"{manifest.stem}.health.parquet")
 
 
-def write_health(rows: pa.Table, manifest: Path) -> Path:
-    """Write the health of a manifest's images beside it, whole or not at all."""
+def write_health(rows: pa.Table, checked: Manifest, manifest: Path) -> Path:
+    """Write the health of a manifest's images beside it, whole or not at all.
+
+    Args:
+        rows: HEALTH_SCHEMA, one for each image.
+        checked: the manifest as it was when the images were checked.
+        manifest: its path.
+    """
     path = health_path(manifest)
+    metadata = {_FINGERPRINT_KEY: _fingerprint(checked)}
     with replacing(path) as temporary:
-        pq.write_table(rows.cast(HEALTH_SCHEMA), temporary, compression="zstd")
+        stored = rows.cast(HEALTH_SCHEMA).replace_schema_metadata(metadata)
+        pq.write_table(stored, temporary, compression="zstd")
     return path
+
+
+def _fingerprint(manifest: Manifest) -> bytes:
+    """Hash what findings depend on, however the rows are cut into chunks."""
+    columns = [_filled(manifest.rows[name]) for name in _USED]
+    digest = hashlib.sha256()
+    for batch in pa.table(columns, list(_USED)).combine_chunks().to_batches(_PART_ROWS):
+        digest.update(batch.serialize())
+    return digest.hexdigest().encode()
+
+
+def _filled(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Replace nulls, below which there may be anything."""
+    if pa.types.is_floating(column.type):
+        return pc.fill_null(column, float("nan"))
+    return pc.fill_null(column.cast(pa.large_string()), "\0")
 
 
 def read_health(manifest: Path) -> pa.Table:
@@ -69,13 +107,14 @@ def twins_of(manifest: Path) -> list[str]:
 
     Raises:
         MissingError: nobody checked.
-        StaleArtefactError: other images were checked, or images that had other roles.
+        StaleArtefactError: the manifest had other images, roles, positions, sequences or domains.
     """
-    rows, listed = read_health(manifest), read_manifest(manifest).rows
-    if any(rows[name] != listed[name] for name in ("image_id", "role")):
+    rows = read_health(manifest)
+    metadata = pq.read_schema(health_path(manifest)).metadata or {}
+    if metadata.get(_FINGERPRINT_KEY) != _fingerprint(read_manifest(manifest)):
         raise StaleArtefactError(
-            f"{health_path(manifest)} is of other images or roles than {manifest}; check again: "
-            f"`vprcap scan {manifest} --check`"
+            f"{health_path(manifest)} is of other images, roles, positions, sequences or domains "
+            f"than {manifest}; check again: `vprcap scan {manifest} --check`"
         )
     ids: list[str] = rows.filter(pc.is_valid(rows["twin_of"]))["image_id"].to_pylist()
     return ids
@@ -98,6 +137,7 @@ def summarise(rows: pa.Table, at_most: int = 5) -> dict[str, Any]:
 def _chosen(rows: pa.Table, kind: str) -> pa.ChunkedArray:
     failed = pc.not_equal(rows["status"], "ok")
     missing = pc.equal(rows["status"], "missing")
+    too_large = pc.equal(rows["status"], "too_large")
     empty = pc.fill_null(pc.equal(rows["error"], EMPTY), False)
     truncated = pc.fill_null(
         pc.match_substring(rows["error"], "truncated", ignore_case=True), False
@@ -105,12 +145,14 @@ def _chosen(rows: pa.Table, kind: str) -> pa.ChunkedArray:
     match kind:
         case "missing":
             return missing
+        case "too_large":
+            return too_large
         case "empty":
             return empty
         case "truncated":
             return truncated
         case "undecodable":
-            known = pc.or_(pc.or_(missing, empty), truncated)
+            known = pc.or_(pc.or_(missing, too_large), pc.or_(empty, truncated))
             return pc.and_(failed, pc.invert(known))
         case "duplicates":
             return pc.is_valid(rows["duplicate_of"])
@@ -136,7 +178,7 @@ def to_text(summary: dict[str, Any]) -> str:
     """Return a summary as lines for people; names are escaped."""
     lines = [f"{summary['num_images']:,} images: {summary['num_ok']:,} decode"]
     for kind, found in summary["findings"].items():
-        lines.append(f"{kind:<12}{found['count']:>10,}")
+        lines.append(f"{kind.replace('_', ' '):<12}{found['count']:>10,}")
         lines += [
             f"    {ascii(each['image_id'])[1:-1]}: {ascii(each['what'])[1:-1]}"
             for each in found["first"]

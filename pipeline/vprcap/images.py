@@ -123,7 +123,7 @@ def _check_size(image: Image.Image, max_megapixels: float) -> None:
         raise _BadImageError(
             "too_large",
             f"{megapixels:.0f} megapixels, the limit is {max_megapixels:g}; "
-            "make it smaller, or say `vprcap retry` with --max-megapixels",
+            "make it smaller, or raise --max-megapixels",
         )
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise _BadImageError(
@@ -132,9 +132,12 @@ def _check_size(image: Image.Image, max_megapixels: float) -> None:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height once the EXIF orientation is applied."""
+    """Width and height once the EXIF orientation is applied.
+
+    Pillow turns a TIFF by itself: its size is that of the upright picture from the beginning.
+    """
     lies = image.getexif().get(ExifTags.Base.Orientation) in _LYING
-    return (image.height, image.width) if lies else image.size
+    return (image.height, image.width) if lies and image.format != "TIFF" else image.size
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ one way, and every later comparison reads the rows that are written here.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,10 +117,18 @@ def _by_codes(
 
 
 def write_evaluation(
-    manifest: Manifest, task: Task, predictions: Predictions, output: Path
+    manifest: Manifest,
+    task: Task,
+    predictions: Predictions,
+    output: Path,
+    *,
+    variant: str | None = None,
 ) -> Path:
-    """Score predictions; write ``per_query.parquet`` and ``results.json``, which is returned."""
-    report = _report(manifest, task, predictions)
+    """Score predictions; write ``per_query.parquet`` and ``results.json``, which is returned.
+
+    `variant` says what was changed on purpose, such as corrupted captions.
+    """
+    report = replace(_report(manifest, task, predictions), variant=variant)
     _write_per_query(output / "per_query.parquet", manifest, task, predictions)
     return write_json(output / "results.json", report.to_json())
 

@@ -52,6 +52,8 @@ class RecallReport:
     """Fused minus image-only, paired by query, over solvable queries."""
     conditions: dict[str, ConditionReport] = field(default_factory=dict)
     """By condition of the query, where queries have several."""
+    variant: str | None = None
+    """What was measured other than a run as it is, on captions as they are."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""

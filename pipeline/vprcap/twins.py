@@ -37,7 +37,7 @@ SAME_SPOT_M = 25.0
 """A drive that was uploaded twice was positioned twice, each time with an error of some metres; and
 within 25 m, the field's radius, a copy is a positive, which is what inflates recall."""
 _CANDIDATES = 4
-"""Nearest queries of a database image that are considered."""
+"""Nearest queries of a database image that are searched first; more where all of them are alike."""
 _BLOCK = 16_384
 
 
@@ -122,17 +122,28 @@ def _same_bytes(database: Photographs, queries: Photographs) -> Iterator[Pair]:
 
 def _alike(database: Photographs, queries: Photographs) -> Iterator[Pair]:
     """Search block by block: no more than a block and all queries are held as signatures."""
-    import faiss
-
     if not len(queries.thumbnails):
         return
     asked = signatures(queries.thumbnails)
     for start in range(0, len(database.thumbnails), _BLOCK):
         block = signatures(database.thumbnails[start : start + _BLOCK])
-        near = min(_CANDIDATES, len(asked))
-        similarity, rows = faiss.knn(block, asked, near, faiss.METRIC_INNER_PRODUCT)
-        for own, rank in np.argwhere(similarity >= TWIN_SIMILARITY).tolist():
-            yield start + own, int(rows[own, rank]), float(similarity[own, rank])
+        for own, query, similarity in _nearest(block, asked):
+            yield start + own, query, similarity
+
+
+def _nearest(
+    block: Float32[np.ndarray, "block numbers"], asked: Float32[np.ndarray, "queries numbers"]
+) -> Iterator[Pair]:
+    """Give all pairs that are alike: where the last of the nearest is, twice as many are asked."""
+    import faiss
+
+    left, near = np.arange(len(block)), min(_CANDIDATES, len(asked))
+    while len(left):
+        similarity, rows = faiss.knn(block[left], asked, near, faiss.METRIC_INNER_PRODUCT)
+        more = (similarity[:, -1] >= TWIN_SIMILARITY) & (near < len(asked))
+        for own, rank in np.argwhere((similarity >= TWIN_SIMILARITY) & ~more[:, None]).tolist():
+            yield int(left[own]), int(rows[own, rank]), float(similarity[own, rank])
+        left, near = left[more], min(2 * near, len(asked))
 
 
 def _displaced(database: Photographs, own: int, queries: Photographs, query: int) -> bool:

@@ -69,7 +69,7 @@ def test_a_csv_that_went_out_comes_back_as_the_same_captions(
 
 
 def test_the_imagefolder_loader_takes_links_and_captions(captions: Path, tmp_path: Path) -> None:
-    before = {path: path.stat() for path in (tmp_path / "images").rglob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "images").rglob("*.*")}
     written = export(captions, tmp_path / "folder", to="imagefolder")
     assert all(path.is_symlink() for path in (written / "images").iterdir())
     loaded = datasets.load_dataset(
@@ -81,7 +81,7 @@ def test_the_imagefolder_loader_takes_links_and_captions(captions: Path, tmp_pat
     for row in rows:
         found = np.asarray(row["image"].convert("RGB"))
         np.testing.assert_array_equal(found, pixels(tmp_path / "images" / row["image_id"]))
-    assert {path: path.stat() for path in before} == before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_the_datasets_directory_holds_the_images_themselves(captions: Path, tmp_path: Path) -> None:
@@ -142,6 +142,23 @@ def test_webdataset_itself_reads_every_shard(captions: Path, tmp_path: Path) -> 
     for each in samples:
         Image.open(io.BytesIO(each.get("jpg") or each["png"])).verify()
     gc.collect()  # here, where the open shards are excused
+
+
+def test_the_suffix_is_that_of_the_bytes_whatever_an_image_is_called(
+    captions: Path, tmp_path: Path
+) -> None:
+    for image_id, like in zip(TEXTS, ("PNG", "JPEG", "WEBP", "TIFF"), strict=False):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / image_id, like)
+    captioned = read_captioned(captions)
+    found = {image_id: captioned.suffix(image_id) for image_id in list(TEXTS)[:4]}
+    assert list(found.values()) == [".png", ".jpg", ".webp", ".tif"]
+    (path,) = export(captions, tmp_path / "shards", to="webdataset").iterdir()
+    with tarfile.open(path) as archive:
+        names = archive.getnames()[::3]
+    assert {name[9:] for name in names} == set(found.values())
+    for name in ("frame.0001", "plain", "old.jfif", "new.JPEG"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name, "JPEG")
+        assert captioned.suffix(name) == ".jpg"
 
 
 @pytest.mark.parametrize("to", [to for to in CAPTION_FORMATS if to != "lavpr"])
@@ -286,6 +303,7 @@ def test_recalls_of_several_evaluations_are_one_list(tmp_path: Path) -> None:
     assert rows[0] == {
         "set": "pitts30k",
         "partial": "9 of 10",
+        "variant": None,
         "rule": "positives within 25 m",
         "database": 10,
         "queries": 5,
@@ -296,6 +314,10 @@ def test_recalls_of_several_evaluations_are_one_list(tmp_path: Path) -> None:
     }
     one = read_json(export(runs / "b" / "results.json", tmp_path / "one.json", to="recalls"))
     assert one == rows[1:]
+    old = {name: value for name, value in report("x", 0.5).to_json().items() if name != "variant"}
+    write_json(runs / "c" / "results.json", old)
+    with pytest.raises(InvalidError, match="c/results.json was written by an older .* evaluate ag"):
+        export(runs, tmp_path / "all.json", to="recalls")
     write_json(runs / "c" / "results.json", {"honest": 1})
     with pytest.raises(InvalidError, match="c/results.json is no recall report"):
         export(runs, tmp_path / "all.json", to="recalls")

@@ -1,6 +1,7 @@
 """Captions of others become a caption set, and every row of their file is accounted for."""
 
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,6 +208,52 @@ def test_a_sheet_may_have_the_columns_of_the_csv(
     assert written == {"a.jpg": "yes"} and fates(report) == {"matched": 1, "damaged": 1}
 
 
+def rewrite(book: Path, member: str, edit: Callable[[bytes], bytes]) -> None:
+    """Change one file of a workbook."""
+    with zipfile.ZipFile(book) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    assert edit(files[member]) != files[member]
+    with zipfile.ZipFile(book, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, edit(content) if name == member else content)
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def test_rows_beyond_the_size_that_a_sheet_declares_are_read_and_short_rows_are_empty(
+    make_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    book = openpyxl.Workbook()
+    for row in (["image_path", "description"], ["a.jpg", "one"], [], ["b.jpg"], ["c.jpg", "three"]):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    rewrite(tmp_path / "t.xlsx", SHEET, lambda data: data.replace(b'ref="A1:B5"', b'ref="A1:A2"'))
+    written, report = imported(tmp_path / "t.xlsx", make_manifest(["a.jpg", "b.jpg", "c.jpg"]))
+    assert written == {"a.jpg": "one", "b.jpg": None, "c.jpg": "three"}
+    assert fates(report) == {"matched": 2, "empty": 1}
+    assert report.examples["empty"] == ["line 4: 'b.jpg'"]
+
+
+@pytest.mark.parametrize("damage", ["cut sheet", "chart first", "no workbook"])
+def test_a_damaged_workbook_or_one_of_charts_is_refused_in_one_line(
+    make_manifest: MakeManifest, tmp_path: Path, damage: str
+) -> None:
+    book, file = openpyxl.Workbook(), tmp_path / "t.xlsx"
+    book.active.append(["image_path", "description"])
+    book.active.append(["a.jpg", "one"])
+    if damage == "chart first":
+        book.create_chartsheet(index=0)
+    book.save(file)
+    if damage == "cut sheet":
+        rewrite(file, SHEET, lambda data: data[: len(data) // 2])
+    elif damage == "no workbook":
+        rewrite(file, "xl/workbook.xml", lambda _: b"<x/>")
+    with pytest.raises(InvalidError, match="no readable workbook .*; save the sheet") as refused:
+        import_captions(file, make_manifest(["a.jpg"]))
+    assert "\n" not in str(refused.value)
+
+
 def test_two_captions_of_one_image_are_refused_by_line(
     make_manifest: MakeManifest, tmp_path: Path
 ) -> None:
@@ -248,8 +295,6 @@ def test_a_workbook_that_unpacks_to_too_much_is_not_unpacked(
     make_manifest: MakeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vprcap.exchange.text4vpr._LARGEST_BYTES", 10**6)
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b" " * (10**6 + 1))
     with pytest.raises(InvalidError, match="unpacks to 1,000,001 bytes"):

@@ -57,13 +57,42 @@ def test_a_name_means_the_image_that_shares_most_of_its_end(
 
 def test_names_that_contradict_one_another_are_not_believed() -> None:
     names = Names(["ref/0000001.jpg"])
-    assert names.match(["query/0000001.jpg"]) == [Match(PARTIAL, 0)]
-    assert names.match(["query/0000001.jpg", "ref/0000001.jpg"]) == [
+    assert names.match(["day/0000001.jpg"]) == [Match(PARTIAL, 0)]
+    assert names.match(["day/0000001.jpg", "ref/0000001.jpg"]) == [
         Match(UNMATCHED),
         Match(WHOLE, 0),
     ]
-    both = names.match(["query/0000001.jpg", "night/0000001.jpg", "night/0000001.jpg"])
+    both = names.match(["day/0000001.jpg", "night/0000001.jpg", "night/0000001.jpg"])
     assert both == [Match(AMBIGUOUS)] * 3
+
+
+def test_equal_file_names_of_two_roles_are_two_images() -> None:
+    names = Names(["ref/0000001.jpg", "ref/0000002.jpg", "query/0000001.jpg"])
+    assert names.match(["query/0000002.jpg"]) == [Match(UNMATCHED)]
+    assert names.match(["set/reference/0000002.jpg"]) == [Match(PARTIAL, 1)]
+    assert Names(["set/database/k.jpg"]).match(["queries/k.jpg"]) == [Match(UNMATCHED)]
+
+
+def view(tile: str, heading: str, note: str, metres: str = "1.0") -> str:
+    return f"images/@{metres}@2.0@17@T@@@000123@{tile}@{heading}@@@@2014@{note}@.jpg"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fate"),
+    [
+        (("29", "120", "yaw5"), ("29", "120", "yaw5"), PARTIAL),
+        (("29", "120", "yaw5"), ("29", "120.00", ""), PARTIAL),
+        (("29", "120", "yaw5"), ("31", "210", "yaw7"), UNMATCHED),
+        (("29", "120", "yaw5"), ("31", "", "yaw5"), UNMATCHED),
+        (("", "150", ""), ("", "30", ""), UNMATCHED),
+        (("", "", "yaw5"), ("", "", "yaw7"), UNMATCHED),
+    ],
+)
+def test_another_view_of_a_panorama_is_another_image(
+    ours: tuple[str, str, str], theirs: tuple[str, str, str], fate: Fate
+) -> None:
+    (match,) = Names([view(*ours)]).match([view(*theirs, metres="1.5")])
+    assert match.fate is fate
 
 
 _parts = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(tuple)

@@ -135,9 +135,12 @@ def test_damaged_or_absent_descriptors_are_refused_in_one_line(
     database = save(saved)
     path = saved / "database_descriptors.npy"
     hostile = np.empty(1, dtype=object)
+    cut = path.read_bytes().replace(b"(40, 6)", b"(40, 6 ")
+    assert cut != path.read_bytes()
     for write, message in (
         (lambda: path.write_bytes(path.read_bytes()[:-8]), "cannot be read"),
         (lambda: np.save(path, hostile, allow_pickle=True), "cannot be read"),
+        (lambda: path.write_bytes(cut), "cannot be read"),
         (lambda: np.save(path, database.astype(int)), "no table of floating-point"),
         (lambda: np.save(path, database[0]), "no table of floating-point"),
         (lambda: np.save(path, database[:, :3]), "of 3 numbers and queries of 6"),
@@ -145,6 +148,8 @@ def test_damaged_or_absent_descriptors_are_refused_in_one_line(
             lambda: np.save(path, np.where(database > 1e9, 0, np.nan).astype(np.float32)),
             "not finite",
         ),
+        (lambda: np.save(path, database * np.float32(1e30)), r"norm is above 9.2e\+18; normalise"),
+        (lambda: np.save(path, database.astype(float) * 1e300), "not finite, or its norm"),
     ):
         write()
         with pytest.raises(InvalidError, match=message) as caught:

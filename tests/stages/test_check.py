@@ -85,7 +85,8 @@ def test_every_fault_is_found_and_told_apart(faulty: Path) -> None:
         "empty": ["empty.jpg"],
         "truncated": ["cut.jpg", "cut.png"],
         "missing": ["folder.jpg", "gone.jpg", "loop.jpg"],
-        "undecodable": ["bomb.png", "text.jpg", "unreadable.jpg"],
+        "too_large": ["bomb.png"],
+        "undecodable": ["text.jpg", "unreadable.jpg"],
         "duplicates": [],
         "twins": [],
         "displaced": [],
@@ -219,8 +220,28 @@ def test_health_that_is_absent_damaged_or_of_other_images_says_what_to_do(
     check(copied_drive, decode_workers=1)
     listed: list[Listed] = [("d0.jpg", "database", 0.0), ("q0.jpg", "query", 0.0)]
     manifest = list_images(copied_drive.parent / "images", listed)
-    with pytest.raises(StaleArtefactError, match="is of other images or roles"):
+    with pytest.raises(StaleArtefactError, match="is of other images, roles, positions"):
         twins_of(manifest)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("northing", 4000.0), ("zone", "31U"), ("sequence", "a drive"), ("domain", "cph")],
+)
+def test_health_is_stale_once_a_position_sequence_or_domain_is_another(
+    copied_drive: Path, name: str, value: float | str
+) -> None:
+    check(copied_drive, decode_workers=1)
+    checked = read_manifest(copied_drive)
+    columns = {each: checked.rows[each].combine_chunks() for each in checked.rows.schema.names}
+    columns["condition"] = pa.array(["night"] * checked.rows.num_rows)  # twins know no weather
+    write_manifest(build_manifest(columns, checked.info), copied_drive)
+    assert twins_of(copied_drive) == ["bytes.jpg", "smaller.jpg"]
+    known = [*columns[name].to_pylist()[:-1], value]
+    columns[name] = pa.array(known, columns[name].type)
+    write_manifest(build_manifest(columns, checked.info), copied_drive)
+    with pytest.raises(StaleArtefactError, match="check again"):
+        twins_of(copied_drive)
 
 
 def test_too_few_workers_are_refused(copied_drive: Path) -> None:

@@ -41,12 +41,13 @@ def manifest(tmp_path: Path) -> Path:
 
 def write_twins(manifest: Path, twins: dict[str, str]) -> None:
     """The health of images that are all well."""
-    rows = read_manifest(manifest).rows
+    checked = read_manifest(manifest)
+    rows = checked.rows
     ids = rows["image_id"].to_pylist()
     table = pa.table({"image_id": ids, "twin_of": pa.array(map(twins.get, ids), pa.string())})
     known = {**{name: rows[name] for name in ("image_id", "role")}, "twin_of": table["twin_of"]}
     columns = [known.get(field.name, pa.nulls(len(ids), field.type)) for field in HEALTH_SCHEMA]
-    write_health(pa.table(columns, schema=HEALTH_SCHEMA), manifest)
+    write_health(pa.table(columns, schema=HEALTH_SCHEMA), checked, manifest)
 
 
 def describe(manifest: Path) -> dict[str, tuple[Path, Path]]:

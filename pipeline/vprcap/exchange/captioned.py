@@ -6,13 +6,24 @@ paths, so that no export packs a file from outside the image root by name.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import read_captions
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import read_json
 from vprcap.manifest import check_plain, image_path
+
+_BEGINNINGS = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG": ".png",
+    b"RIFF": ".webp",
+    b"GIF8": ".gif",
+    b"BM": ".bmp",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+}
+"""First bytes of the formats of photographs."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,19 @@ class Captioned:
                 "without it"
             )
         return path
+
+    def suffix(self, image_id: str) -> str:
+        """Return the suffix that readers know an image's format by, whatever its name ends in.
+
+        A file that begins like no image keeps the end of its name.
+
+        Raises:
+            MissingError: it is not there.
+        """
+        with self.path(image_id).open("rb") as image:
+            start = image.read(4)
+        own = PurePosixPath(image_id).suffix.lower()
+        return next((end for first, end in _BEGINNINGS.items() if start.startswith(first)), own)
 
 
 def read_captioned(captions: Path) -> Captioned:

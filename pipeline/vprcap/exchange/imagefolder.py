@@ -5,7 +5,7 @@ because the loader reads splits out of folder names ("test", "val") and labels o
 what an image is called is in the column ``image_id``.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +20,7 @@ def write_imagefolder(captioned: Captioned, output: Path) -> Path:
         (folder / "images").mkdir()
         names = []
         for number, image_id in enumerate(captioned.image_ids):
-            names.append(f"images/{number:09d}{PurePosixPath(image_id).suffix.lower()}")
+            names.append(f"images/{number:09d}{captioned.suffix(image_id)}")
             (folder / names[-1]).symlink_to(captioned.path(image_id).absolute())
         columns = [names, captioned.image_ids, captioned.captions]
         table = pa.table(

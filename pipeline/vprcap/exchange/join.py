@@ -3,7 +3,8 @@
 Peers write absolute paths, or paths below another root. Names are only compared, never opened: a
 name means the image that shares most of its last folders and file name. Where several share as
 much, it is ambiguous, and nobody guesses. One more way leads from one layout to another: the ``@``
-names of VPR-datasets-downloader carry the key of the photograph that they were made from.
+names of VPR-datasets-downloader carry the key of the photograph that they were made from. Names
+that say two roles, as ``ref/0000002.jpg`` and ``query/0000002.jpg`` do, are of two images.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,16 @@ from enum import Enum
 
 _AT_PARTS = 16
 _PANO_ID, _NOTE = 7, 14
+_VIEW = (8, 9, _NOTE)
+"""Tile, heading and note: which view of a panorama it is."""
+_ROLES = {
+    "ref": "database",
+    "reference": "database",
+    "database": "database",
+    "query": "query",
+    "queries": "query",
+}
+"""What folders that are called so hold."""
 
 
 class Fate(Enum):
@@ -72,23 +83,26 @@ class Names:
             if row is None:
                 break
             if row != _SEVERAL:
-                return Match(self._agreement(name, row), row)
+                return self._agreement(name, row)
             best = Match(Fate.AMBIGUOUS)
             if (only := self._rows.get(name[-length:])) is not None:
                 best = Match(Fate.WHOLE, only)
-        return self._by_keys(name[-1]) if best.fate is Fate.UNMATCHED else best
+        return self._by_keys(name) if best.fate is Fate.UNMATCHED else best
 
-    def _agreement(self, name: tuple[str, ...], row: int) -> Fate:
-        shared = min(len(name), len(self._parts[row]))
-        return Fate.WHOLE if name[-shared:] == self._parts[row][-shared:] else Fate.PARTIAL
+    def _agreement(self, name: tuple[str, ...], row: int) -> Match:
+        own = self._parts[row]
+        shared = min(len(name), len(own))
+        if name[-shared:] == own[-shared:]:
+            return Match(Fate.WHOLE, row)
+        return Match(Fate.UNMATCHED) if _contradict(name, own) else Match(Fate.PARTIAL, row)
 
-    def _by_keys(self, name: str) -> Match:
-        for key in _keys(name):
+    def _by_keys(self, name: tuple[str, ...]) -> Match:
+        for key in _keys(name[-1]):
             row = self._by_key.get(key)
             if row == _SEVERAL:
                 return Match(Fate.AMBIGUOUS)
-            if row is not None and (_is_at(name) or _is_at(self._parts[row][-1])):
-                return Match(Fate.PARTIAL, row)
+            if row is not None and (_is_at(name[-1]) or _is_at(self._parts[row][-1])):
+                return self._agreement(name, row)
         return Match(Fate.UNMATCHED)
 
 
@@ -119,6 +133,26 @@ def _split(name: str) -> tuple[str, ...]:
     """Cut a path of any system into parts."""
     slashed = name.replace("\\", "/") if "/" not in name else name
     return tuple(part for part in slashed.strip().split("/") if part not in ("", "."))
+
+
+def _contradict(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Say whether two paths are of different roles, or of different views of a panorama."""
+    roles = [{_ROLES[part] for part in path[:-1] if part in _ROLES} for path in (one, other)]
+    if all(roles) and not roles[0] & roles[1]:
+        return True
+    if not (_is_at(one[-1]) and _is_at(other[-1])):
+        return False
+    fields = [path[-1].split("@") for path in (one, other)]
+    views = [(fields[0][place], fields[1][place]) for place in _VIEW]
+    return any(own and their and not _equal(own, their) for own, their in views)
+
+
+def _equal(one: str, other: str) -> bool:
+    """Compare as numbers what is one: a heading may be written 90 or 090.00."""
+    try:
+        return one == other or float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def _is_at(name: str) -> bool:

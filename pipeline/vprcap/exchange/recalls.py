@@ -1,7 +1,7 @@
 """The recalls of several evaluations in one JSON: what a table of a paper is made from.
 
-Each entry says what makes its recalls comparable or not: the set, its rule, its counts, and whether
-it was partial.
+Each entry says what makes its recalls comparable or not: the set, its rule, its counts, whether it
+was partial, and in `variant` what was changed on purpose (corrupted captions, an ablation).
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ def write_recalls(source: Path, output: Path) -> Path:
 
     Raises:
         MissingError: there is none.
-        InvalidError: one is no recall report.
+        InvalidError: one is no recall report, or was written by an older vprcap.
     """
     files = sorted(source.rglob("results.json")) if source.is_dir() else [source]
     if not files:
@@ -31,9 +31,14 @@ def write_recalls(source: Path, output: Path) -> Path:
 
 def _read(path: Path) -> RecallReport:
     stored = read_json(path)
+    if isinstance(stored, dict) and "recall" in stored and "variant" not in stored:
+        raise InvalidError(
+            f"{path} was written by an older vprcap, which did not say whether captions were "
+            "corrupted; evaluate again, or move it elsewhere"
+        )
     try:
         return report_from_json(stored)
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise InvalidError(
             f"{path} is no recall report; name those of `vprcap eval`, one at a time or in a "
             "folder of their own"
@@ -44,6 +49,7 @@ def _entry(path: Path, report: RecallReport) -> dict[str, Any]:
     return {
         "set": report.name,
         "partial": report.partial,
+        "variant": report.variant,
         "rule": report.rule,
         "database": report.num_database,
         "queries": report.num_queries,

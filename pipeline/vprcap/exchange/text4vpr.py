@@ -7,15 +7,31 @@ the columns of a caption CSV is read as well. (Columns and names: nuozimiaowu/Te
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from vprcap.errors import DependencyError, InvalidError, first_line
 from vprcap.exchange.caption_rows import CaptionFile, CaptionRow, DamagedRow, find_columns
 
 _LARGEST_BYTES = 2 * 10**9
 """Of a workbook once it is unpacked; a few kilobytes can be made to unpack to anything."""
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ParseError,
+)
+"""What openpyxl raises for a workbook that is damaged, encrypted or begins with a chart sheet."""
 
 
 def read_text4vpr(path: Path) -> CaptionFile:
@@ -38,12 +54,15 @@ def read_text4vpr(path: Path) -> CaptionFile:
         with warnings.catch_warnings(action="ignore"):  # of styles, which nobody reads here
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             try:
-                _read_sheet(read, enumerate(book.worksheets[0].iter_rows(values_only=True), 1))
+                sheet = book.worksheets[0]
+                sheet.reset_dimensions()  # what a writer says of the size may be too small
+                _read_sheet(read, enumerate(sheet.iter_rows(values_only=True), 1))
             finally:
                 book.close()
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError, IndexError) as problem:
+    except _DAMAGES as problem:
         raise InvalidError(
-            f"{path} is no readable workbook ({first_line(problem)}); save it again as .xlsx"
+            f"{path} is no readable workbook ({first_line(problem)}); save the sheet of the "
+            "captions alone, as .xlsx or CSV"
         ) from None
     return read
 

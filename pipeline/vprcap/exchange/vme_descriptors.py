@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 Order = Int[np.ndarray, " _"]
 """Of each image the row of its descriptor."""
+_MOST_SQUARE = float(np.finfo(np.float32).max) / 4
+"""Of a norm: a product of two such rows, less half a square, is still a number in float32."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,16 @@ def finite_rows(
     """Load some rows.
 
     Raises:
-        InvalidError: one has a NaN or an infinity in it.
+        InvalidError: one has a NaN or an infinity in it, or is too long for distances in float32.
     """
-    taken = np.asarray(array[rows], dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(taken).all(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        taken = np.asarray(array[rows], dtype=np.float32)
+        squares = np.einsum("nd,nd->n", taken, taken)
+    bad = np.flatnonzero(~(squares <= _MOST_SQUARE))
     if len(bad):
         raise InvalidError(
-            f"row {rows[bad[0]]} of the descriptors is not finite; make them again in float32"
+            f"row {rows[bad[0]]} of the descriptors is not finite, or its norm "
+            f"is above {_MOST_SQUARE**0.5:.1e}; normalise them, and save them in float32"
         )
     return taken
 
@@ -112,7 +118,8 @@ def _map(path: Path) -> np.ndarray:
         )
     try:
         array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError, TokenError) as problem:
+        # NumPy gives a header that it does not understand to Python's tokenizer.
         raise InvalidError(
             f"{path} cannot be read ({first_line(problem)}); save it again"
         ) from None

@@ -1,15 +1,16 @@
 """Captions and images as WebDataset shards: tar files that are read from front to end.
 
 A sample is an image and two texts of one key. Keys are numbers, since a reader cuts a name at its
-first dot and ``@`` names have several; what an image is called is in the sample's JSON. Images are
-copied byte by byte, one after the other.
+first dot and ``@`` names have several; what an image is called is in the sample's JSON. A member's
+suffix says what the bytes are, since readers decode by it. Images are copied byte by byte, one
+after the other.
 """
 
 import io
 import json
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from vprcap.exchange.captioned import Captioned
 from vprcap.exchange.folder import new_folder
@@ -45,7 +46,7 @@ def _fill(
     for written, (number, (image_id, caption)) in enumerate(samples, 1):
         key = f"{number:09d}"
         with captioned.path(image_id).open("rb") as image:
-            _add(shard, f"{key}{PurePosixPath(image_id).suffix.lower()}", image)
+            _add(shard, f"{key}{captioned.suffix(image_id)}", image)
         about = json.dumps({"image_id": image_id, "caption": caption}, ensure_ascii=False)
         _add(shard, f"{key}.txt", io.BytesIO(caption.encode()))
         _add(shard, f"{key}.json", io.BytesIO(about.encode()))

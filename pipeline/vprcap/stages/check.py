@@ -40,16 +40,30 @@ def check(
         manifest: images, and which are database and queries.
         decode_workers: processes; default: one for each CPU that this process may use.
         max_megapixels: larger images are not decoded.
+
+    Raises:
+        InvalidError: see `check_limits`.
     """
-    if decode_workers is not None and decode_workers < 1:
-        raise InvalidError(f"--decode-workers {decode_workers} is too small; use at least 1")
+    check_limits(decode_workers, max_megapixels)
     loaded = read_manifest(manifest)
     num_workers = decode_workers or len(os.sched_getaffinity(0))
     rows = pa.Table.from_batches(_inspected(loaded, num_workers, max_megapixels))
     rows = rows.add_column(0, "image_id", loaded.rows["image_id"])
     rows = rows.add_column(1, "role", loaded.rows["role"])
     rows = rows.append_column("duplicate_of", _duplicates(rows))
-    return write_health(_with_copies(rows, loaded), manifest)
+    return write_health(_with_copies(rows, loaded), loaded, manifest)
+
+
+def check_limits(decode_workers: int | None, max_megapixels: float) -> None:
+    """Refuse limits under which nothing can be checked.
+
+    Raises:
+        InvalidError: there is no worker, or no image is small enough.
+    """
+    if decode_workers is not None and decode_workers < 1:
+        raise InvalidError(f"--decode-workers {decode_workers} is too small; use at least 1")
+    if not max_megapixels > 0:
+        raise InvalidError(f"--max-megapixels {max_megapixels:g} admits no image; use e.g. 50")
 
 
 def _inspected(

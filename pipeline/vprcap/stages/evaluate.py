@@ -20,6 +20,7 @@ def evaluate(
     dim: int | None = None,
     binary: bool = False,
     without_twins: bool = False,
+    variant: str | None = None,
 ) -> Path:
     """Search the database with every query and score it, in each mode.
 
@@ -32,6 +33,7 @@ def evaluate(
         binary: search binary codes, and order what they find by the descriptors.
         without_twins: leave out database images that are a twin of a query, as
             `vprcap.stages.check` found them.
+        variant: what the descriptors were made of on purpose, such as corrupted captions.
 
     Raises:
         MissingError: twins are to be left out, and nobody checked.
@@ -49,7 +51,7 @@ def evaluate(
     if without_twins:
         name = f"{loaded.info.name} without {len(twins):,} twins of queries"
         loaded = replace(loaded, info=replace(loaded.info, name=name))
-    return write_evaluation(loaded, task, predictions, output)
+    return write_evaluation(loaded, task, predictions, output, variant=variant)
 
 
 def _read(path: Path, manifest: Manifest, dim: int | None) -> Descriptors:

@@ -27,7 +27,13 @@ class Described:
 
 
 def late_fuse(
-    kind: str, training: Described, evaluated: Described, output: Path, seed: int
+    kind: str,
+    training: Described,
+    evaluated: Described,
+    output: Path,
+    seed: int,
+    *,
+    variant: str | None = None,
 ) -> Path:
     """Fit a late fusion on one set and evaluate it on another.
 
@@ -38,6 +44,7 @@ def late_fuse(
         output: folder for ``results.json`` (returned) and ``per_query.parquet``, of the modes
             ``fused`` and, for comparison, ``image``.
         seed: decides split, batches and random weights.
+        variant: what a list of recalls calls the result.
 
     Raises:
         InvalidError: descriptors of other manifests, or too few places.
@@ -62,7 +69,7 @@ def late_fuse(
         return retrieve(fusion, searched, asked, num_retrieved)
 
     predictions = {"image": predict(image, image, task), "fused": by_domain(task, search)}
-    return write_evaluation(loaded, task, predictions, output)
+    return write_evaluation(loaded, task, predictions, output, variant=variant)
 
 
 def _read(described: Described) -> tuple[Descriptors, Descriptors]:

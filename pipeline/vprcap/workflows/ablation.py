@@ -142,7 +142,9 @@ class _Ablation:
 
         def evaluated(name: str, number: int) -> Path:
             seed = self.seeds[number]
-            return late_fuse(name, *sides(number), self.folder / f"{name}-seed{seed}", seed).parent
+            here = self.folder / f"{name}-seed{seed}"
+            variant = self._variant(here)
+            return late_fuse(name, *sides(number), here, seed, variant=variant).parent
 
         return self._variants(LATE_FUSIONS, evaluated)
 
@@ -207,7 +209,19 @@ class _Ablation:
         binary: bool = False,
     ) -> Path:
         modes = {mode: (path, path) for mode, path in described.items()}
-        return evaluate(self.material.manifest, modes, folder, dim=dim, binary=binary).parent
+        return evaluate(
+            self.material.manifest,
+            modes,
+            folder,
+            dim=dim,
+            binary=binary,
+            variant=self._variant(folder),
+        ).parent
+
+    def _variant(self, folder: Path) -> str:
+        """Say what an evaluation is of, so that nobody takes it for one of the run itself."""
+        changed = None if self.corruption is None else self.corruption.variant
+        return f"ablation {folder.name}" + (f", {changed}" if changed else "")
 
 
 def _described(material: Material, run: Path, folder: Path) -> Described:

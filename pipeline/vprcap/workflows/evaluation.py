@@ -48,11 +48,12 @@ def evaluate_combiner(
         twins_of(manifest)
         source = replace(source, path=manifest, dataset=None)
     material = find_material(source, run, captions, features_root)
-    folder = evaluation_folder(material, run)
+    folder, variant = evaluation_folder(material, run), None
     if corruption is not None and corruption.kind != "none":
         material = corrupted(material, encoders_of(run).load_text(), corruption)
         folder = folder.with_name(f"{folder.name}-{corruption.name}")
-    return score(material, run, output or folder, drop_twins=drop_twins)
+        variant = corruption.variant
+    return score(material, run, output or folder, drop_twins=drop_twins, variant=variant)
 
 
 def evaluate_saved(
@@ -64,7 +65,14 @@ def evaluate_saved(
     return score_saved(manifest, descriptors, folder, names=names)
 
 
-def score(material: Material, run: Path, output: Path, *, drop_twins: bool = False) -> Path:
+def score(
+    material: Material,
+    run: Path,
+    output: Path,
+    *,
+    drop_twins: bool = False,
+    variant: str | None = None,
+) -> Path:
     """Describe and evaluate a set in every mode that its material allows; return the results.
 
     Caption gates, word by word, are written beside it as ``gates.parquet``; what was found without
@@ -77,14 +85,14 @@ def score(material: Material, run: Path, output: Path, *, drop_twins: bool = Fal
         for name, (queries, database) in QUERY_MODES.items()
         if {queries, database} <= described.keys()
     }
-    results = evaluate(material.manifest, modes, output)
+    results = evaluate(material.manifest, modes, output, variant=variant)
     if material.text_features is not None:
         gates = output / "gates.parquet"
         explain(material.manifest, material.text_features, described["fused"], gates)
     if not drop_twins:
         return results
     rest = output / "without-twins"
-    evaluate(material.manifest, modes, rest, without_twins=True)
+    evaluate(material.manifest, modes, rest, without_twins=True, variant=variant)
     return weigh_twins(material.manifest, output, rest, output / "twins.json")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from vprcap.errors import InvalidError
 from vprcap.images import MAX_MEGAPIXELS
 from vprcap.rule import WITHIN_25_M, PositiveRule
-from vprcap.stages.check import check
+from vprcap.stages.check import check, check_limits
 from vprcap.workflows.prepare import Source, scan_source
 
 
@@ -33,6 +33,7 @@ def scan_and_check(
         decode_workers: see `vprcap.stages.check.check`.
         max_megapixels: see there.
     """
+    check_limits(decode_workers, max_megapixels)  # before a manifest is written
     manifest = source.path
     if manifest is None or manifest.is_dir() or source.dataset is not None:
         manifest = scan_source(source, output, table=table, columns=columns, pairs=pairs, rule=rule)

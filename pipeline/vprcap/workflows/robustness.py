@@ -53,7 +53,8 @@ def corruption_curve(
         corruption = Corruption(kind, strength, seed, other_captions)
         print(f"{kind}: strength {strength:g}, seed {seed}", file=sys.stderr)
         here = folder / corruption.name
-        return _evaluate(corrupted(material, encoder, corruption), run, image, here)
+        changed = corrupted(material, encoder, corruption)
+        return _evaluate(changed, run, image, here, corruption.variant)
 
     honest = [measure(0.0, 0)] * num_seeds  # without corruption there is nothing to draw
     variants = [Variant("image-only", honest, "image"), Variant(_label(0.0), honest)] + [
@@ -70,12 +71,14 @@ def _label(strength: float) -> str:
     return f"strength {strength:g}"
 
 
-def _evaluate(material: Material, run: Path, image: Path, folder: Path) -> Path:
+def _evaluate(
+    material: Material, run: Path, image: Path, folder: Path, variant: str | None
+) -> Path:
     fused = describe_modes(material, run, folder, ["fused"])["fused"]
     modes = {"image": (image, image), "fused": (fused, fused)}
     if material.text_features is not None:
         explain(material.manifest, material.text_features, fused, folder / "gates.parquet")
-    return evaluate(material.manifest, modes, folder).parent
+    return evaluate(material.manifest, modes, folder, variant=variant).parent
 
 
 def _draw(curve: Path, kind: str) -> Path:
