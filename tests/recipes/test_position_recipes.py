@@ -397,6 +397,10 @@ def test_names_that_are_not_utf8_are_refused_or_passed_over(tmp_path: Path) -> N
     Path(os.fsdecode(folder + b"/@1@2@\xff@.jpg")).write_bytes(b"")
     with pytest.raises(InvalidError, match=r"@1@2@\\xff@.jpg is not UTF-8; rename it"):
         rescanned("eynsham", tmp_path)
+    Path(os.fsdecode(folder + b"/@1@2@\xff@.jpg")).unlink()
+    Path(os.fsdecode(folder + b"/night\xff")).mkdir()  # and nothing in it
+    with pytest.raises(InvalidError, match=r"queries/night\\xff is not UTF-8; rename it"):
+        rescanned("eynsham", tmp_path)
 
 
 def test_a_mat_whose_positions_are_not_its_images_is_refused(tmp_path: Path) -> None:
