@@ -83,6 +83,28 @@ def test_a_dataset_is_scanned_by_name_and_again_after_a_repair(run: Run, tmp_pat
     assert "19 images" in out
 
 
+def test_a_manifest_of_another_rule_than_its_recipes_is_not_reused(
+    run: Run, make_images: MakeImages, tmp_path: Path
+) -> None:
+    from vprcap.manifest import read_manifest
+
+    make_images(["database/@1@2@.jpg", "queries/@1@2@.jpg"], folder="toy")
+    recipe = tmp_path / "toy.toml"
+    shipped = (Path(__file__).parents[1] / "manifests/eynsham.toml").read_text()
+    head = shipped[: shipped.index("[positives]")].replace('"test"', '"all"')
+    layout = '[[splits.all.layouts]]\nkind = "at"\nrequires = ["database"]\n'
+    recipe.write_text(f"{head}[positives]\nradius_m = 25\n{layout}")
+    asked = ("--dataset", recipe, "--root", tmp_path)
+    assert run("caption", *asked, "--captioner", "fake")[0] == 0
+    recipe.write_text(f"{head}[positives]\nradius_m = 10\n{layout}")
+    code, _, err = run("caption", *asked, "--captioner", "fake")
+    assert code == 1 and "has positives within 25 m, and the recipe now positives within 10" in err
+    assert run("scan", *asked)[0] == 0
+    assert run("caption", *asked, "--captioner", "fake")[0] == 0
+    manifest = read_manifest(tmp_path / "toy/captions/toy-all.parquet")
+    assert manifest.info.rule.radius_m == 10
+
+
 def test_the_rule_of_ones_own_images_can_be_stated(run: Run, make_images: MakeImages) -> None:
     from vprcap.manifest import read_manifest
     from vprcap.rule import PositiveRule

@@ -183,6 +183,14 @@ def test_images_of_two_cities_never_show_one_place() -> None:
     assert compared(cities, 0, 2)
     alone = {"domain": ["cph", "sf", "cph"]}
     assert not compared(alone, 0, 1) and compared(alone, 0, 2)
+    assert not compared(cities, 0, 1)
+    numbered = {"domain": ["cph", "sf", "cph"], "place_id": ["5", "5", "5"]}
+    assert not compared(numbered, 0, 1) and compared(numbered, 0, 2)
+
+
+def test_metres_of_two_zones_or_hemispheres_never_show_one_place() -> None:
+    metres = {"easting": [3e5] * 4, "northing": [6.25e6] * 4, "zone": ["34V", "34H", "35V", "34U"]}
+    assert not compared(metres, 0, 1) and not compared(metres, 0, 2) and compared(metres, 0, 3)
 
 
 def test_images_show_one_place_within_the_frame_tolerance() -> None:

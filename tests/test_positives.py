@@ -52,6 +52,15 @@ def test_different_zones_are_refused_but_bands_of_one_zone_are_not() -> None:
     build_task(manifest_of([("d", "database", 0, "30U"), ("q", "query", 0, "30V")]))
 
 
+def test_hemispheres_of_one_zone_are_refused() -> None:
+    # Liepaja and Cape Town: their metres are equal.
+    with pytest.raises(InvalidError, match="UTM zones 34, 34 south;"):
+        build_task(manifest_of([("d", "database", 3e5, "34V"), ("q", "query", 3e5, "34H")]))
+    for north in "NPXn":
+        with pytest.raises(InvalidError, match="UTM zones 34, 34 south;"):
+            build_task(manifest_of([("d", "database", 0, f"34{north}"), ("q", "query", 0, "34M")]))
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

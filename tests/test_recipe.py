@@ -53,6 +53,30 @@ def test_a_recipe_of_ones_own_is_named_by_its_path(tmp_path: Path) -> None:
         ('requires = ["images"]', 'requires = ["../images"]', "leaves the root"),
         ('default_split = "test"', 'default_split = "val"', "no split 'val'"),
         ('kind = "at"', "", "'kind' is missing"),
+        ('title = "Own"', "title = []", r"title is \[\], not a text"),
+        ('title = "Own"', 'title = "Own"\nnotes = "one"', "notes is 'one', not a list"),
+        ('title = "Own"', 'title = "Own"\nnotes = [1]', r"notes is \[1\], not a list of texts"),
+        ('title = "Own"', 'title = "Own"\nfolder = 5', "folder is 5, not a text"),
+        ("query = 3", "query = true", "count of query is True, not a whole number"),
+        ("query = 3", "query = 3.0", "count of query is 3.0, not a whole number"),
+        ("query = 3", "query = -1", "count of query is -1, not a whole number"),
+        ("query = 7", "query = 'x'", "count of query is 'x', not a whole number"),
+        ("counts = { database = 5, query = 3 }", "counts = 5", "counts is 5, not a table"),
+        ('requires = ["images"]', 'requires = "images"', "requires is 'images', not a list"),
+        ('requires = ["images"]', "requires = [5]", "not a list of texts"),
+        ('kind = "at"', "kind = 5", "kind is 5, not a text"),
+        (
+            "radius_m = 10",
+            "radius_m = true",
+            "radius_m of the positives is True, not of type float",
+        ),
+        ("radius_m = 10", "radius_m = inf", "positive radius of inf m"),
+        ("radius_m = 10", "frames = 1.5", "frames of the positives is 1.5, not of type int"),
+        (
+            "radius_m = 10",
+            'radius_m = "25"',
+            "radius_m of the positives is '25', not of type float",
+        ),
     ],
 )
 def test_a_recipe_with_a_mistake_is_refused_in_one_line(
@@ -61,6 +85,24 @@ def test_a_recipe_with_a_mistake_is_refused_in_one_line(
     with pytest.raises((InvalidError, MissingError), match=message) as caught:
         load_recipe(own_recipe(tmp_path, OWN.replace(old, new, 1)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("my-val-test", "val", "would have one name 'my-val-test'; rename"),
+        ("my", '"../../evil"', r"split '\.\./\.\./evil' names files"),
+        ("my", '"a b"', "split 'a b' names files"),
+    ],
+)
+def test_splits_that_would_share_or_leave_their_manifest_are_refused(
+    tmp_path: Path, name: str, split: str, message: str
+) -> None:
+    layout = 'kind = "at"\nrequires = ["images"]\n'
+    path = tmp_path / f"{name}.toml"
+    path.write_text(f"{OWN}[[splits.{split}.layouts]]\n{layout}")
+    with pytest.raises(InvalidError, match=message):
+        load_recipe(str(path))
 
 
 def test_a_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -138,7 +180,14 @@ def test_a_rule_is_read_as_it_is_stated(text: str, rule: PositiveRule) -> None:
     assert parse_rule(text) == rule
 
 
-@pytest.mark.parametrize("text", ["", "25", "radius=x", "radius=0", "frames=1,radius=2", "near=3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "25", "radius=x", "radius=0", "frames=1,radius=2", "near=3"),
+        *("frames=2.7", "frames=inf", "frames=1e30", "frames=2147483648", "frames=1,frames=2"),
+        *("radius=inf", "radius=nan", "radius=25,radius=10", "heading=nan"),
+    ],
+)
 def test_a_rule_that_cannot_be_understood_is_refused(text: str) -> None:
     with pytest.raises(InvalidError):
         parse_rule(text)

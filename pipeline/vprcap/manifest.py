@@ -42,7 +42,8 @@ ROLES = ("database", "query")
 # A NUL, or a part that is empty, "." or "..": two spellings of one image would be two images.
 # Three patterns, because each begins with what is rare in a path: half the time of one.
 _NOT_A_PLAIN_PATH = (r"/\.{0,2}(/|$)", r"^\.{0,2}(/|$)", r"\x00")
-LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWXcdefghjklmnpqrstuvwx"
+# The letter of a zone is its latitude band: C to M lie south of the equator, N to X north of it.
+_SOUTHERN, _NORTHERN = "^([0-9]+)[C-HJ-Mc-hj-m]$", "^([0-9]+)[NP-Xnp-x]$"
 _METADATA_KEY = b"vprcap.manifest"
 
 
@@ -187,13 +188,13 @@ def metres_of(manifest: Manifest) -> Float[np.ndarray, "images 2"]:
     return np.stack([manifest.column("easting"), manifest.column("northing")], axis=1)
 
 
-def zone_numbers(manifest: Manifest) -> list[str | None]:
-    """UTM zone numbers in row order; None where unknown.
+def half_zones(zones: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Part of a UTM zone whose metres run on: ``34`` (north, or no letter), ``34 south``, or null.
 
-    The letter is the latitude band: metres run on across bands, not across zone numbers.
+    They run on across latitude bands, but not across zone numbers nor the equator.
     """
-    zones = manifest.column("zone")
-    return [None if zone is None else str(zone).rstrip(LATITUDE_BANDS) for zone in zones]
+    southern = pc.replace_substring_regex(zones, _SOUTHERN, r"\1 south")
+    return pc.replace_substring_regex(southern, _NORTHERN, r"\1")
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from vprcap.errors import InvalidError
-from vprcap.manifest import LATITUDE_BANDS, Manifest, metres_of
+from vprcap.manifest import Manifest, half_zones, metres_of
 
 _MICROMETRE = 1e-6
 
@@ -258,11 +258,10 @@ def _known(manifest: Manifest, column: str, database: Rows, queries: Rows) -> np
 
 def _check_zones(manifest: Manifest, rows: Rows) -> None:
     """Coordinates of two UTM zones look alike and are hundreds of kilometres apart."""
-    zones = manifest.rows["zone"].take(rows).unique()
-    numbers = set(pc.utf8_rtrim(zones, LATITUDE_BANDS).to_pylist()) - {None}
-    if len(numbers) > 1:
+    zones = set(half_zones(manifest.rows["zone"].take(rows).unique()).to_pylist()) - {None}
+    if len(zones) > 1:
         raise InvalidError(
             f"database and queries of {manifest.info.name} lie in UTM zones "
-            f"{', '.join(sorted(map(str, numbers)))}; project them into one, or say in a column "
+            f"{', '.join(sorted(map(str, zones)))}; project them into one, or say in a column "
             "`domain` which images are searched together"
         )

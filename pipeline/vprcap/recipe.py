@@ -6,6 +6,7 @@ under another rule or another choice of queries are another recipe with another 
 field's results differ by ten points between protocols of one dataset.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from typing import Any
 
 from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.resources import shipped
-from vprcap.rule import PositiveRule
+from vprcap.rule import PositiveRule, stated_rule
 
 COUNTED = ("database", "query", "solvable")
+_TEXTS = ("title", "default_split", "licence", "citation", "obtain")
+_KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "a table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def load_recipe(dataset: str) -> Recipe:
         return _parse(path.stem, tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         raise MissingError(f"no recipe {path}; see `vprcap datasets`") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (InvalidError, OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise InvalidError(f"{path} is no recipe: {_reason(problem)}; correct it") from None
 
 
@@ -141,31 +144,70 @@ def _reason(problem: Exception) -> str:
 
 
 def _parse(name: str, raw: dict[str, Any]) -> Recipe:
-    splits = {key: _split(value) for key, value in raw.pop("splits").items()}
-    rule = PositiveRule(**raw.pop("positives"))
-    folder = _inside(raw.pop("folder", name))
-    notes = tuple(raw.pop("notes", ()))
-    recipe = Recipe(name=name, splits=splits, rule=rule, folder=folder, notes=notes, **raw)
+    splits = {key: _split(key, value) for key, value in _typed(raw, "splits", dict).items()}
+    rule = stated_rule(_typed(raw, "positives", dict))
+    folder = _inside(_typed(raw, "folder", str, name))
+    notes = tuple(_texts(raw, "notes", []))
+    texts = {key: _typed(raw, key, str) for key in _TEXTS}
+    recipe = Recipe(name=name, splits=splits, rule=rule, folder=folder, notes=notes, **texts, **raw)
     recipe.split(None)
+    _check_names(recipe)
     return recipe
 
 
-def _split(raw: dict[str, Any]) -> Split:
-    layouts = tuple(_layout(dict(each)) for each in raw.pop("layouts"))
+def _check_names(recipe: Recipe) -> None:
+    """Two splits of one name would be one manifest, and the first would stand for both."""
+    names = [recipe.set_name(split) for split in recipe.splits]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"splits {', '.join(recipe.splits)} of {recipe.name!r} would have one name "
+            f"{max(names, key=names.count)!r}; rename the file or a split"
+        )
+
+
+def _split(name: str, raw: dict[str, Any]) -> Split:
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"split {name!r} names files; use letters, digits, _ and - alone")
+    layouts = tuple(map(_layout, _typed(raw, "layouts", list)))
+    if not layouts:
+        raise ValueError(f"split {name!r} has no layouts")
     causes = tuple(
-        Cause({key: value for key, value in each.items() if key != "text"}, each["text"])
-        for each in raw.pop("causes", ())
+        Cause(text=_typed(each, "text", str), found=_counts(each))
+        for each in _typed(raw, "causes", list, [])
     )
-    split = Split(layouts=layouts, causes=causes, **raw)
-    for counts in (split.counts, split.unverified_counts, *(cause.found for cause in causes)):
-        if unknown := counts.keys() - set(COUNTED):
-            raise ValueError(f"count of {unknown.pop()!r}; we count {', '.join(COUNTED)}")
-    return split
+    counts = {key: _counts(_typed(raw, key, dict, {})) for key in ("counts", "unverified_counts")}
+    return Split(layouts=layouts, causes=causes, **counts, **raw)
+
+
+def _counts(raw: dict[str, Any]) -> dict[str, int]:
+    if unknown := raw.keys() - set(COUNTED):
+        raise ValueError(f"count of {unknown.pop()!r}; we count {', '.join(COUNTED)}")
+    for what, number in raw.items():
+        if type(number) is not int or number < 0:
+            raise ValueError(f"count of {what} is {number!r:.40}, not a whole number")
+    return raw
 
 
 def _layout(raw: dict[str, Any]) -> Layout:
-    requires = tuple(map(_inside, raw.pop("requires")))
-    return Layout(raw.pop("kind"), requires, raw)
+    requires = tuple(map(_inside, _texts(raw, "requires")))
+    return Layout(_typed(raw, "kind", str), requires, raw)
+
+
+def _typed(raw: dict[str, Any], key: str, kind: type, default: Any = None) -> Any:
+    """Take out what a table of the recipe says of `key`, which is of one kind."""
+    if type(raw) is not dict:
+        raise ValueError(f"{raw!r:.40} stands where a table with {key!r} must")
+    value = raw.pop(key) if default is None else raw.pop(key, default)
+    if type(value) is not kind:
+        raise ValueError(f"{key} is {value!r:.40}, not {_KINDS[kind]}")
+    return value
+
+
+def _texts(raw: dict[str, Any], key: str, default: Any = None) -> list[str]:
+    values: list[str] = _typed(raw, key, list, default)
+    if not all(type(value) is str for value in values):
+        raise ValueError(f"{key} is {values!r:.40}, not a list of texts")
+    return values
 
 
 def _inside(path: str) -> str:

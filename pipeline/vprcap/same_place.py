@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from vprcap.errors import InvalidError
-from vprcap.manifest import Manifest, metres_of
+from vprcap.manifest import Manifest, half_zones, metres_of
 
 Pairs = Int[np.ndarray, " pairs"]
 Answers = Bool[np.ndarray, " pairs"]
@@ -22,7 +22,9 @@ def same_place(manifest: Manifest) -> Callable[[Pairs, Pairs], Answers]:
     """Give a function that says of pairs of images whether they may show one place.
 
     They do if their place_id is equal, if they were taken within the positive radius (or frame
-    tolerance), or if one is listed as the other's positive; they may if nothing is known.
+    tolerance), or if one is listed as the other's positive; they may if nothing is known. Names,
+    metres and frames are those of one domain, and metres those of one UTM zone: images of two
+    domains never show one place.
 
     Raises:
         InvalidError: of no image is anything known.
@@ -34,6 +36,8 @@ def same_place(manifest: Manifest) -> Callable[[Pairs, Pairs], Answers]:
             "show another place"
         )
 
+    other_domain = _unequal(manifest.column("domain"))
+
     def compare(rows: Pairs, others: Pairs) -> Answers:
         same = np.zeros(len(rows), dtype=bool)
         different = np.zeros(len(rows), dtype=bool)
@@ -41,7 +45,9 @@ def same_place(manifest: Manifest) -> Callable[[Pairs, Pairs], Answers]:
             known_same, known_different = each(rows, others)
             same |= known_same
             different |= known_different
-        return same | ~different
+        different[same] = False
+        different |= other_domain(rows, others)
+        return ~different
 
     return compare
 
@@ -54,15 +60,9 @@ def _evidence(manifest: Manifest) -> Iterator[_Evidence]:
     if any(place is not None for place in places):
         yield _by_name(places)
     if any(domain is not None for domain in domains):
-        different_domain = _by_name(domains)
-        yield lambda rows, others: (
-            np.zeros(len(rows), dtype=bool),
-            different_domain(rows, others)[1],
-        )
+        yield _nothing  # that two domains differ is known, and said above
     if not np.isnan(metres).all():
-        yield lambda rows, others: _by_gap(
-            np.linalg.norm(metres[rows] - metres[others], axis=1), rule.radius_m
-        )
+        yield _by_metres(metres, half_zones(manifest.rows["zone"]).to_numpy(), rule.radius_m)
     if rule.kind == "frames" and not np.isnan(frames).all():
         yield lambda rows, others: _by_gap(np.abs(frames[rows] - frames[others]), rule.frames)
     if rule.kind == "listed":
@@ -76,6 +76,26 @@ def _by_name(names: np.ndarray) -> _Evidence:
         both = known[rows] & known[others]
         equal = (names[rows] == names[others]).astype(bool)
         return both & equal, both & ~equal
+
+    return compare
+
+
+def _nothing(rows: Pairs, others: Pairs) -> tuple[Answers, Answers]:
+    return np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+
+
+def _unequal(names: np.ndarray) -> Callable[[Pairs, Pairs], Answers]:
+    """Of pairs: whose names are both known, and are two."""
+    compare = _by_name(names)
+    return lambda rows, others: compare(rows, others)[1]
+
+
+def _by_metres(metres: np.ndarray, zones: np.ndarray, radius_m: float) -> _Evidence:
+    other_zone = _unequal(zones)
+
+    def compare(rows: Pairs, others: Pairs) -> tuple[Answers, Answers]:
+        gaps = np.linalg.norm(metres[rows] - metres[others], axis=1)
+        return _by_gap(np.where(other_zone(rows, others), np.inf, gaps), radius_m)
 
     return compare
 

@@ -11,6 +11,7 @@ from position_truth import CHALLENGE_25M_POSITIVES, TOKYO_POSITIVES, TRUTH, Posi
 
 from vprcap.counts import likely_cause
 from vprcap.errors import InvalidError, MissingError
+from vprcap.layouts.at import read_at
 from vprcap.manifest import Manifest, read_manifest
 from vprcap.positives import build_task
 from vprcap.recipe import load_recipe, shipped_recipes
@@ -167,6 +168,14 @@ def test_cities_that_lie_in_one_folder_are_told_apart_by_their_zones(tmp_path: P
         for query, own in positives_of(manifest).items()
     }
     assert found["sf"] == [] and [name.split("@")[3] for name in found["cph"]] == ["33"]
+
+
+def test_hemispheres_of_one_zone_are_two_domains(tmp_path: Path) -> None:
+    for name in ("@3e5@6250000@34@V@.jpg", "@3e5@6250000@34@H@.jpg", "@3e5@6250000@34@J@.jpg"):
+        minis.write_images(tmp_path, [name])
+    columns = read_at(tmp_path, domain_by_zone=True)
+    found = dict(zip(columns["zone"].to_pylist(), columns["domain"].to_pylist(), strict=True))
+    assert found == {"34V": "34", "34H": "34 south", "34J": "34 south"}
 
 
 def test_svox_has_a_split_for_each_condition(tmp_path: Path) -> None:
@@ -387,6 +396,10 @@ def test_names_that_are_not_utf8_are_refused_or_passed_over(tmp_path: Path) -> N
     folder = os.fsencode(tmp_path) + b"/eynsham/images/test/queries"
     Path(os.fsdecode(folder + b"/@1@2@\xff@.jpg")).write_bytes(b"")
     with pytest.raises(InvalidError, match=r"@1@2@\\xff@.jpg is not UTF-8; rename it"):
+        rescanned("eynsham", tmp_path)
+    Path(os.fsdecode(folder + b"/@1@2@\xff@.jpg")).unlink()
+    Path(os.fsdecode(folder + b"/night\xff")).mkdir()  # and nothing in it
+    with pytest.raises(InvalidError, match=r"queries/night\\xff is not UTF-8; rename it"):
         rescanned("eynsham", tmp_path)
 
 

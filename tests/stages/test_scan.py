@@ -135,11 +135,16 @@ def test_absent_folders_and_tables_are_named(tmp_path: Path, make_images: MakeIm
         scan(make_images(["a.jpg"]), tmp_path / "m.parquet", table=tmp_path / "no.csv")
 
 
-def test_a_plain_folder_is_all_its_images(make_images: MakeImages) -> None:
+def test_a_plain_folder_is_all_its_images(
+    make_images: MakeImages, caplog: pytest.LogCaptureFixture
+) -> None:
     images = make_images(["b/x.JPG", "a.png", "captions/no.jpg", ".hidden/no.jpg"])
     (images / "notes.txt").write_text("no image")
-    (images / "loop").symlink_to(images)
+    (images / "b/loop").symlink_to(images)
+    (images / "captions/not-looked-at").symlink_to(images)
     assert scanned(images).image_ids == ["a.png", "b/x.JPG"]
+    assert "1 symbolic links to folders are not followed" in caplog.text
+    assert "first 'b/loop'" in caplog.text
 
 
 def test_at_names_bring_positions_and_folders_bring_roles(make_images: MakeImages) -> None:
@@ -154,6 +159,17 @@ def test_at_names_bring_positions_and_folders_bring_roles(make_images: MakeImage
     assert manifest.rows["role"].to_pylist() == ["database", "query"]
     assert manifest.rows["easting"].to_pylist() == [584000.10, 584001.10]
     assert set(manifest.rows["zone"].to_pylist()) == {"17T"}
+
+
+def test_one_name_without_a_position_among_at_names_is_said(
+    make_images: MakeImages, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = make_images(["a/@1@2@.jpg", "a/@3@4@.jpg", "b/map.png"])
+    assert scanned(images).rows["easting"].null_count == 3
+    assert "1 of 3 images" in caplog.text and "have no @ name, first 'b/map.png'" in caplog.text
+    (images / "b/map.png").unlink()
+    caplog.clear()
+    assert scanned(images).rows["easting"].to_pylist() == [1.0, 3.0] and not caplog.text
 
 
 def pitts_mat(path: Path, database: list[str], queries: list[str]) -> None:

@@ -19,6 +19,16 @@ def test_images_of_one_place_get_one_number() -> None:
     assert places_of(manifest, np.array([0, 1, 2, 3])).tolist() == [1, 0, 1, 0]
 
 
+def test_equal_names_in_two_cities_are_two_places() -> None:
+    columns = {
+        "image_id": pa.array([f"{row}.jpg" for row in range(4)]),
+        "place_id": pa.array(["5", "5", "5", "5"]),
+        "domain": pa.array(["cph", "sf", "cph", "sf"]),
+    }
+    manifest = build_manifest(columns, ManifestInfo("/images", "cities"))
+    assert places_of(manifest, np.arange(4)).tolist() == [0, 1, 0, 1]
+
+
 def test_places_of_one_image_are_named_as_the_table_names_them() -> None:
     manifest = manifest_of("corner", "bridge", "corner", "quay")
     with pytest.raises(InvalidError, match="2 places of city have one image.*bridge, quay; leave"):

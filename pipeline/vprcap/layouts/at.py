@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 
 from vprcap.at_name import FIELDS, NUMBER, ZONE_NUMBER, parse_at_name
 from vprcap.layouts.folder import Folder, concatenated, roles_of, walk
-
-_ZONE_OF = r"^(?P<number>[0-9]+)"
+from vprcap.manifest import half_zones
 
 
 def read_at(
@@ -35,7 +34,7 @@ def read_at(
         database: folder below `root` whose images are all database images.
         queries: folder below `root` whose images are all queries, or such a folder for each
             condition.
-        domain_by_zone: search a query among images of its UTM zone only.
+        domain_by_zone: search a query among images of its UTM zone and hemisphere only.
 
     Raises:
         MissingError: there is no such folder.
@@ -46,7 +45,7 @@ def read_at(
     else:
         columns = _by_folder(root, database, queries)
     if domain_by_zone:
-        columns["domain"] = pc.struct_field(pc.extract_regex(columns["zone"], _ZONE_OF), "number")
+        columns["domain"] = half_zones(columns["zone"])
     return columns
 
 

@@ -4,6 +4,7 @@ One listing call a folder and whole columns from there on: a set has more names 
 and a path object for each would cost more than reading the disk.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vprcap.errors import InvalidError, MissingError, first_line
+
+logger = logging.getLogger(__name__)
 
 _SUFFIXES = (b".jpg", b".jpeg", b".png", b".webp", b".tif", b".tiff", b".bmp", b".gif")
 _LONGEST = max(map(len, _SUFFIXES))
@@ -51,8 +54,9 @@ def concatenated(columns: Iterable[pa.Array]) -> pa.Array:
 def walk(root: Path, folder: str = ".") -> Iterator[Folder]:
     """Yield `root/folder` and the folders below it, each with the images in it.
 
-    Symbolic links to folders are not followed, so a loop cannot trap the walk. The folders that
-    vprcap itself writes (`captions`, `features`) and hidden ones are passed over.
+    Symbolic links to folders are not followed but warned of, so a loop cannot trap the walk, nor
+    one image have two ids. The folders that vprcap itself writes (`captions`, `features`) and
+    hidden ones are passed over.
 
     Raises:
         MissingError: there is no such folder.
@@ -63,22 +67,35 @@ def walk(root: Path, folder: str = ".") -> Iterator[Folder]:
         raise InvalidError(f"folder {folder!r} leaves {root}; name one below it")
     if not (root / start).is_dir():
         raise MissingError(f"no folder {root / start}; check the path")
-    waiting = ["/".join(start.parts)]
+    waiting, passed_over = ["/".join(start.parts)], list[str]()
     while waiting:
         path = waiting.pop()
-        folders, names = _list(root / path)
-        own = ("captions", "features") if not path else ()
-        waiting += [
-            f"{path}/{name}" if path else name
-            for name in folders
-            if not name.startswith(".") and name not in own
-        ]
+        folders, links, names = _list(root / path)
+        waiting += _wanted(path, folders)
+        passed_over += _wanted(path, links)
         yield Folder(path, _images(path, names))
+    if passed_over:
+        logger.warning(
+            "%s: %d symbolic links to folders are not followed and their images left out, first "
+            "%s; to have them, put the folder itself there, or name it as the folder of images",
+            root,
+            len(passed_over),
+            ascii(min(passed_over)),
+        )
 
 
-def _list(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files in a folder."""
-    folders, names = [], []
+def _wanted(path: str, folders: list[str]) -> list[str]:
+    own = ("captions", "features") if not path else ()
+    return [
+        f"{path}/{name}" if path else name
+        for name in folders
+        if not name.startswith(".") and name not in own
+    ]
+
+
+def _list(folder: Path) -> tuple[list[str], list[str], list[str]]:
+    """Names of the folders, of the links to folders and of the files in a folder."""
+    folders, links, names = [], [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -86,14 +103,16 @@ def _list(folder: Path) -> tuple[list[str], list[str]]:
                     names.append(entry.name)
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
-                elif not os.path.isdir(entry.path):  # a link to a file, or to nothing
+                elif os.path.isdir(entry.path):
+                    links.append(entry.name)
+                else:  # a link to a file, or to nothing
                     names.append(entry.name)
     except OSError as problem:
         raise InvalidError(
             f"cannot read folder {ascii(str(folder))}: {problem.strerror or first_line(problem)}; "
             "make it readable, or move it out of the images"
         ) from None
-    return folders, names
+    return folders, links, names
 
 
 def _images(path: str, names: list[str]) -> pa.Array:
@@ -101,9 +120,7 @@ def _images(path: str, names: list[str]) -> pa.Array:
     try:
         column = pa.array([*names, path], pa.string())[:-1]
     except (UnicodeEncodeError, pa.ArrowInvalid):
-        raise InvalidError(
-            f"file name {_first_foreign(path, names)} is not UTF-8; rename it"
-        ) from None
+        raise InvalidError(f"name {_first_foreign(path, names)} is not UTF-8; rename it") from None
     ends = pc.binary_slice(column.cast(pa.binary()), -_LONGEST).dictionary_encode()
     known = [end.lower().endswith(_SUFFIXES) for end in ends.dictionary.to_pylist()]
     image = pa.array(known, pa.bool_()).take(ends.indices)
@@ -112,7 +129,7 @@ def _images(path: str, names: list[str]) -> pa.Array:
 
 def _first_foreign(path: str, names: list[str]) -> str:
     """Spell the first name whose bytes are not UTF-8 so that it can be printed."""
-    spelled = [os.fsencode(f"{path}/{name}".lstrip("/")) for name in sorted(names)]
+    spelled = [os.fsencode(f"{path}/{name}".strip("/")) for name in ("", *sorted(names))]
     texts = [each.decode("utf-8", "backslashreplace") for each in spelled]
     return next(text for text, each in zip(texts, spelled, strict=True) if text.encode() != each)
 

@@ -14,7 +14,7 @@ from vprcap.decoding import DecodePool
 from vprcap.errors import InvalidError
 from vprcap.health import write_health
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage, Framing
-from vprcap.manifest import Manifest, image_path, metres_of, read_manifest, zone_numbers
+from vprcap.manifest import Manifest, half_zones, image_path, metres_of, read_manifest
 from vprcap.positives import domains_of
 from vprcap.progress import Progress
 from vprcap.twins import SIDE, Photographs, find_copies
@@ -128,7 +128,7 @@ def _duplicates(rows: pa.Table) -> pa.Array:
 
 def _with_copies(rows: pa.Table, manifest: Manifest) -> pa.Table:
     """Say of each database image which query of its search domain it repeats."""
-    metres, zones = metres_of(manifest), zone_numbers(manifest)
+    metres, zones = metres_of(manifest), half_zones(manifest.rows["zone"]).to_pylist()
     sequences = manifest.column("sequence")
     found: dict[str, list[object]] = {
         name: [None] * rows.num_rows for name in ("twin_of", "displaced_of", "similarity")

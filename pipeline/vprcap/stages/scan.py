@@ -119,9 +119,25 @@ def _check_pairs(manifest: Manifest, pairs: Path) -> None:
 
 def _read_folder(images: Path) -> dict[str, pa.Array]:
     folders = [folder for folder in walk(images) if len(folder.names)]
-    if folders and all(pc.all(pc.starts_with(folder.names, "@")).as_py() for folder in folders):
+    num_images = sum(len(folder.names) for folder in folders)
+    strays = [folder.image_ids.filter(_without_at(folder.names)) for folder in folders]
+    num_strays = sum(map(len, strays))
+    if num_images and not num_strays:
         return columns_of(folders)
+    if num_strays < num_images:
+        logger.warning(
+            "%d of %d images below %s have no @ name, first %s; so none is read for its position: "
+            "move them away, or give all positions in a --table",
+            num_strays,
+            num_images,
+            images,
+            ascii(concatenated(strays)[0].as_py()),
+        )
     return {"image_id": concatenated(folder.image_ids for folder in folders)}
+
+
+def _without_at(names: pa.Array) -> pa.Array:
+    return pc.invert(pc.starts_with(names, "@"))
 
 
 def _check_present(manifest: Manifest) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.manifest import Manifest, metres_of, zone_numbers
+from vprcap.manifest import Manifest, half_zones, metres_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def places_of(manifest: Manifest, rows: Rows) -> Rows:
         MissingError: the manifest has no places.
         InvalidError: a place has one image only.
     """
-    names = manifest.column("place_id") if _named(manifest) else _cells(manifest)
+    names = _of_domains(manifest) if _named(manifest) else _cells(manifest)
     ids, places, sizes = np.unique(names[rows].astype(str), return_inverse=True, return_counts=True)
     if len(single := ids[sizes < 2]):
         raise InvalidError(
@@ -68,6 +68,15 @@ def _named(manifest: Manifest) -> bool:
             f"{missing} images of {manifest.info.name} have no place_id; give it to all or to none"
         )
     return not missing
+
+
+def _of_domains(manifest: Manifest) -> np.ndarray:
+    """Name places; equal names in two domains, which are numbers mostly, are two places."""
+    domains, places = manifest.column("domain"), manifest.column("place_id")
+    if not any(domain is not None for domain in domains):
+        return places
+    pairs = zip(domains, places, strict=True)
+    return np.array([place if domain is None else f"{domain}/{place}" for domain, place in pairs])
 
 
 def _cells(manifest: Manifest) -> np.ndarray:
@@ -91,7 +100,8 @@ def _joined(manifest: Manifest, *numbers: np.ndarray) -> np.ndarray:
     """Name cells of one domain and UTM zone by their numbers."""
     domains = manifest.rows["domain"].to_pylist()
     whole = [each.astype(int) for each in numbers]
-    named = zip(domains, zone_numbers(manifest), *whole, strict=True)
+    zones = half_zones(manifest.rows["zone"]).to_pylist()
+    named = zip(domains, zones, *whole, strict=True)
     return np.array(["/".join("" if part is None else str(part) for part in own) for own in named])
 
 
@@ -118,7 +128,8 @@ def positions_of(manifest: Manifest, rows: Rows) -> Float[np.ndarray, "images 2"
         metres = np.stack([frames * rule.radius_m / max(rule.frames, 1), np.zeros(len(rows))], 1)
     if np.isnan(metres).any():
         return None
-    regions = zip(manifest.rows["domain"].to_pylist(), zone_numbers(manifest), strict=True)
+    zones = half_zones(manifest.rows["zone"]).to_pylist()
+    regions = zip(manifest.rows["domain"].to_pylist(), zones, strict=True)
     names = np.array([f"{domain}/{zone}" for domain, zone in regions])
     _, apart = np.unique(names[rows], return_inverse=True)
     metres[:, 0] += 1e7 * apart

@@ -116,7 +116,13 @@ def _place_of_dataset(source: Source, dataset: str) -> tuple[Path, Path]:
 def _manifest_of_dataset(source: Source, dataset: str) -> Path:
     images, manifest = _place_of_dataset(source, dataset)
     if manifest.exists():
-        if _of_folder(manifest, images).partial:
+        stored, rule = _of_folder(manifest, images), load_recipe(dataset).rule
+        if stored.rule != rule:
+            raise StaleArtefactError(
+                f"{manifest} has {stored.rule}, and the recipe now {rule}; scan it again with "
+                f"`vprcap scan --dataset {dataset}`, which replaces it"
+            )
+        if stored.partial:
             logger.warning(
                 "%s was accepted as partial, and so are its results; remove it to scan again",
                 manifest,
