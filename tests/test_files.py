@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from vprcap.errors import InvalidError, MissingError, StorageError
-from vprcap.files import commit, fingerprint, read_json, replacing, storage_errors, write_json
+from vprcap.files import (
+    commit,
+    create,
+    fingerprint,
+    read_json,
+    replacing,
+    storage_errors,
+    write_json,
+)
 
 
 def test_replacing_keeps_the_old_file_when_the_body_fails(tmp_path: Path) -> None:
@@ -73,3 +81,31 @@ def test_json_round_trip_and_its_errors(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(InvalidError, match="is not JSON"):
         read_json(path)
+
+
+def test_without_hard_links_a_file_is_still_committed_once_and_this_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    outcomes = []
+    for text in ("first", "second"):
+        (tmp_path / "staged").write_text(text)
+        outcomes.append(commit(tmp_path / "staged", tmp_path / "final"))
+    assert outcomes == [True, False]
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+    assert (tmp_path / "final").read_text() == "first"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the file system of {tmp_path} has no hard links: rows still never double while one "
+        "worker at a time writes a shard, which now rests on leases alone; a worker that was "
+        "suspended for minutes may overwrite its successor's part with one of equal images"
+    ]
+
+
+def test_a_small_file_is_created_with_its_text_for_one_writer_only(tmp_path: Path) -> None:
+    assert create(tmp_path / "lease", "mine", token="a")
+    assert not create(tmp_path / "lease", "yours", token="b")
+    assert (tmp_path / "lease").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["lease"]

@@ -66,7 +66,9 @@ class Worker:
         if lease is None:
             return False
         with lease:
-            return self._job.captions.part(shard).exists() or self._finish(shard, lease)
+            done = self._job.captions.part(shard).exists() or self._finish(shard, lease)
+        # It was taken away: by now it may be finished, or free again.
+        return done or self._try(shard)
 
     def _check_time(self, shard: Shard) -> None:
         if self._stop():
@@ -85,6 +87,8 @@ class Worker:
         except Interrupted:
             if not lease.lost or self._stop():
                 raise
+            return False
+        if not lease.is_held():
             return False
         seconds = time.monotonic() - begun
         if num_new:

@@ -66,8 +66,9 @@ class RowWriter:
         begun = time.perf_counter()
         try:
             written = self._write(part)
-        except OutOfMemory as problem:
-            return self._give_up(part[0], problem) if len(part) == 1 else None
+        except OutOfMemory:
+            if len(part) > 1:
+                return None
         except VprcapError:
             raise
         except TimedOut as problem:
