@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from vprcap.errors import InvalidError
+from vprcap.fault_points import passing
 from vprcap.files import read_json, write_json
 
 _CAREFUL_FROM = 4
@@ -119,6 +120,7 @@ class Attempts:
 
     def forget(self) -> None:
         """Remove the note: the shard is done."""
+        passing("attempts.forget")
         self.path.unlink(missing_ok=True)
 
     def _write(self, note: Note) -> None:

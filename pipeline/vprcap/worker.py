@@ -16,6 +16,7 @@ from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.captions import build_table, check_part, commit_part
 from vprcap.decoding import DecodePool
 from vprcap.errors import Interrupted
+from vprcap.fault_points import passing
 from vprcap.files import write_json
 from vprcap.journal import Journal, journal_path, read_journals, remove_journals
 from vprcap.lease import Lease, claim
@@ -159,9 +160,11 @@ class Worker:
             check_part(part, info.num_rows(shard), info.plan_id)
         if first and lease.is_held():
             remove_journals(job.captions.journals, shard.name)
+            passing("worker.retired")
             job.captions.retired(shard).unlink(missing_ok=True)
         else:
             own = journal_path(job.captions.journals, shard.name, lease.token)
+            passing("worker.journal")
             own.unlink(missing_ok=True)
         return first
 
