@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vprcap.errors import InvalidError
 from vprcap.fault_points import passing
-from vprcap.files import read_json, write_json
+from vprcap.files import read_json, storage_errors, write_json
 
 _CAREFUL_FROM = 4
 """The attempt that is careful: the third death has come before it."""
@@ -120,8 +120,9 @@ class Attempts:
 
     def forget(self) -> None:
         """Remove the note: the shard is done."""
-        passing("attempts.forget")
-        self.path.unlink(missing_ok=True)
+        with storage_errors(self.path):
+            passing("attempts.forget")
+            self.path.unlink(missing_ok=True)
 
     def _write(self, note: Note) -> None:
         if self._may_write():

@@ -77,8 +77,9 @@ def read_journals(folder: Path, stem: str) -> dict[str, dict[str, Any]]:
 def remove_journals(folder: Path, stem: str) -> None:
     """Remove the journals of a committed shard."""
     for path in _journals(folder, stem):
-        passing("journal.remove")
-        path.unlink(missing_ok=True)
+        with storage_errors(path):
+            passing("journal.remove")
+            path.unlink(missing_ok=True)
 
 
 def _journals(folder: Path, stem: str) -> list[Path]:

@@ -83,8 +83,9 @@ class Lease:
         self._released.set()
         self._heart.join()
         if self.is_held():
-            passing("lease.release")
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be removed goes stale by itself
+                passing("lease.release")
+                self.path.unlink(missing_ok=True)
         _bury(self.path)
 
 
