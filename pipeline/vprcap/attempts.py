@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from vprcap.errors import InvalidError
-from vprcap.files import read_json, write_json
+from vprcap.fault_points import passing
+from vprcap.files import read_json, storage_errors, write_json
 
 _CAREFUL_FROM = 4
 """The attempt that is careful: the third death has come before it."""
@@ -119,7 +120,9 @@ class Attempts:
 
     def forget(self) -> None:
         """Remove the note: the shard is done."""
-        self.path.unlink(missing_ok=True)
+        with storage_errors(self.path):
+            passing("attempts.forget")
+            self.path.unlink(missing_ok=True)
 
     def _write(self, note: Note) -> None:
         if self._may_write():

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from vprcap.caption_set import CaptionConfig, CaptionSet
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError, first_line
+from vprcap.fault_points import passing
 from vprcap.files import commit, storage_errors
 from vprcap.manifest import Manifest
 from vprcap.plan import Shard
@@ -73,6 +74,7 @@ def commit_part(caption_set: CaptionSet, shard: Shard, token: str, table: pa.Tab
     """Write a shard's table and give it its name; False if another worker was first."""
     staged = caption_set.staged(shard, token)
     with storage_errors(staged):
+        passing("captions.write")
         pq.write_table(table, staged, **PARQUET)
     return commit(staged, caption_set.part(shard))
 

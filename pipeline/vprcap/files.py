@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vprcap.errors import InvalidError, MissingError, StorageError, first_line
+from vprcap.fault_points import passing
 
 logger = logging.getLogger(__name__)
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -47,6 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             fsync(temporary)
+            passing("files.replace")
             os.replace(temporary, path)
             fsync_folder(path.parent)
         finally:
@@ -72,6 +74,7 @@ def move_if_absent(source: Path, target: Path) -> bool:
     Where hard links do not exist, the check and the rename are two steps, which is said once.
     """
     try:
+        passing("files.link")
         os.link(source, target)
     except FileExistsError:
         return False
@@ -83,6 +86,7 @@ def move_if_absent(source: Path, target: Path) -> bool:
             return False
         os.replace(source, target)
     finally:
+        passing("files.unlink")
         source.unlink(missing_ok=True)
     return True
 
@@ -99,6 +103,7 @@ def create(path: Path, text: str, token: str) -> bool:
         return False
     temporary = path.with_name(f".{path.name}.{token}")
     try:
+        passing("files.create")
         temporary.write_text(text, "utf-8")
         return move_if_absent(temporary, path)
     except FileNotFoundError:  # somebody tidied up who holds that name
@@ -127,6 +132,7 @@ def fsync(path: Path) -> None:
     """Flush a file to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        passing("files.fsync")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -147,6 +153,7 @@ def fingerprint(value: Any) -> str:
 def write_json(path: Path, value: Any) -> Path:
     """Write `value` as readable JSON, whole or not at all."""
     with replacing(path) as temporary:
+        passing("files.write")
         temporary.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
     return path
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import PARQUET
 from vprcap.errors import BusyError
+from vprcap.fault_points import passing
 from vprcap.files import fsync, fsync_folder, storage_errors
 from vprcap.lease import claim, read_holder
 from vprcap.progress import Progress
@@ -71,6 +72,7 @@ def next_generation(captions: CaptionSet) -> Iterator[Path]:
 
 def _publish(building: Path, final: Path) -> None:
     try:
+        passing("generations.publish")
         os.rename(building, final)
     except OSError:  # it was cleared away, or the number is taken
         raise BusyError(
@@ -120,6 +122,7 @@ def _discard(captions: CaptionSet, folder: Path) -> None:
     rubbish = captions.staging / f"{_RUBBISH}.{uuid.uuid4().hex}"
     with storage_errors(folder):
         try:
+            passing("generations.discard")
             os.rename(folder, rubbish)
         except FileNotFoundError:
             return

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vprcap.fault_points import passing
 from vprcap.files import storage_errors
 
 FSYNC_SECONDS = 30.0
@@ -25,6 +26,7 @@ class Journal:
     def __init__(self, folder: Path, stem: str, token: str) -> None:
         self.path = journal_path(folder, stem, token)
         with storage_errors(self.path):
+            passing("journal.open")
             self._stream = self.path.open("ab", buffering=0)
         self._synced = time.monotonic()
 
@@ -38,9 +40,11 @@ class Journal:
     def _write(self, data: bytes) -> None:
         written = 0
         while written < len(data):  # a nearly full disk may take only a part
+            passing("journal.write")
             written += self._stream.write(data[written:]) or 0
 
     def _sync(self) -> None:
+        passing("journal.fsync")
         os.fsync(self._stream.fileno())
         self._synced = time.monotonic()
 
@@ -73,7 +77,9 @@ def read_journals(folder: Path, stem: str) -> dict[str, dict[str, Any]]:
 def remove_journals(folder: Path, stem: str) -> None:
     """Remove the journals of a committed shard."""
     for path in _journals(folder, stem):
-        path.unlink(missing_ok=True)
+        with storage_errors(path):
+            passing("journal.remove")
+            path.unlink(missing_ok=True)
 
 
 def _journals(folder: Path, stem: str) -> list[Path]:

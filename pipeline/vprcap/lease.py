@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from vprcap.fault_points import passing
 from vprcap.files import create, move_if_absent, storage_errors
 
 HEARTBEAT_SECONDS = 10.0
@@ -72,6 +73,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS) and self.is_held():
             with suppress(OSError):
+                passing("lease.heartbeat")
                 os.utime(self.path)
 
     def __enter__(self) -> "Lease":
@@ -82,7 +84,9 @@ class Lease:
         self._heart.join()
         if self.is_held():
             _bury(self.path)  # first: while the lease is there, nobody else makes such files
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be removed goes stale by itself
+                passing("lease.release")
+                self.path.unlink(missing_ok=True)
 
 
 def claim(path: Path) -> Lease | None:
@@ -138,8 +142,10 @@ def _steal(path: Path, stale: Holder | None, token: str) -> bool:
     """Move the old lease away, which only one thief can do."""
     grave = path.with_name(f".{path.name}.{token}")
     try:
+        passing("lease.steal")
         os.rename(path, grave)
         if read_holder(grave) == stale:
+            passing("lease.bury")
             grave.unlink()
             return True
         # Another thief was faster, this is its fresh lease: give it back, unless a third is there.
@@ -168,6 +174,7 @@ def _is_alive(pid: int) -> bool:
 def _now(folder: Path) -> float:
     """Return the file system's time in seconds: the age of a file touched right now."""
     probe = folder / f".clock.{os.getpid()}.{threading.get_ident()}"
+    passing("lease.clock")
     probe.touch()
     try:
         return probe.stat().st_mtime

@@ -16,7 +16,8 @@ from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.captions import build_table, check_part, commit_part
 from vprcap.decoding import DecodePool
 from vprcap.errors import Interrupted
-from vprcap.files import write_json
+from vprcap.fault_points import passing
+from vprcap.files import storage_errors, write_json
 from vprcap.journal import Journal, journal_path, read_journals, remove_journals
 from vprcap.lease import Lease, claim
 from vprcap.manifest import image_path
@@ -169,10 +170,14 @@ class Worker:
             check_part(part, info.num_rows(shard), info.plan_id)
         if first and lease.is_held():
             remove_journals(job.captions.journals, shard.name)
-            job.captions.retired(shard).unlink(missing_ok=True)
+            with storage_errors(retired := job.captions.retired(shard)):
+                passing("worker.retired")
+                retired.unlink(missing_ok=True)
         else:
             own = journal_path(job.captions.journals, shard.name, lease.token)
-            own.unlink(missing_ok=True)
+            with storage_errors(own):
+                passing("worker.journal")
+                own.unlink(missing_ok=True)
         return first
 
     def _summary(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import PROVENANCE
 from vprcap.errors import BusyError
+from vprcap.fault_points import passing
 from vprcap.files import fsync_folder, storage_errors
 from vprcap.generations import changing, expand
 from vprcap.journal import Journal, remove_journals
@@ -59,6 +60,8 @@ def _reopen(captions: CaptionSet, shard: Shard, where: RowFilter) -> int:
 
 def _retire(part: Path, retired: Path, summary: Path) -> None:
     with storage_errors(part):
+        passing("reopen.summary")
         summary.unlink(missing_ok=True)  # it would outlive its part and be wrong of the next
+        passing("reopen.retire")
         os.replace(part, retired)
         fsync_folder(part.parent)
