@@ -93,6 +93,16 @@ def test_headings_are_below_360_whatever_is_rounded(make_images: MakeImages) -> 
     assert manifest.rows["frame"].to_pylist() == [1, 1, 1, 2**53 - 1]
 
 
+def test_a_quoted_cell_may_hold_line_breaks_wherever_the_table_is_cut(
+    make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vprcap.layouts.table._BLOCK_BYTES", 64)
+    note = '"' + "a line\n" * 6 + '"'  # 44 bytes, so that blocks of 64 end within some
+    rows = "".join(f"{row}.jpg,{note},{row}\n" for row in range(5))
+    manifest = scanned(make_images([f"{row}.jpg" for row in range(5)]), f"path,note,frame\n{rows}")
+    assert manifest.rows["frame"].to_pylist() == [0, 1, 2, 3, 4]
+
+
 def test_empty_cells_say_nothing(make_images: MakeImages) -> None:
     manifest = scanned(
         make_images(["a.jpg", "b.jpg"]),

@@ -68,12 +68,16 @@ def read_whole_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Ar
 
 
 def _open_csv(table: Path) -> pyarrow.csv.CSVStreamingReader:
-    with pyarrow.csv.open_csv(table) as reader:
+    # A quoted cell may hold a line break, wherever a block of the file ends.
+    quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    with pyarrow.csv.open_csv(table, parse_options=quoted) as reader:
         names = reader.schema.names
     # Everything is text first: a place_id of 007 stays 007 and "nan" is our own decision.
     as_text = pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in names})
     blocks = pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES)
-    return pyarrow.csv.open_csv(table, read_options=blocks, convert_options=as_text)
+    return pyarrow.csv.open_csv(
+        table, read_options=blocks, parse_options=quoted, convert_options=as_text
+    )
 
 
 def _source_columns(names: list[str], columns: Mapping[str, str], table: Path) -> dict[str, str]:
