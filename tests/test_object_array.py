@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,43 @@ def test_one_list_named_many_times_stays_one_list(tmp_path: Path) -> None:
     (tmp_path / "gt.npy").write_bytes(buffer.getvalue())
     found = read_array(tmp_path / "gt.npy")
     assert found[0] is found[-1] and found[0] == shared
+
+
+def two_thousand_million() -> bytes:
+    """2**31, as a pickle has it between its header and its end."""
+    return pickle.dumps(2**31, 2)[2:-1]
+
+
+SHARED_TEXT = b"X" + (1000).to_bytes(4, "little") + b"a" * 1000
+DTYPE = b"cnumpy\ndtype\nX\x02\x00\x00\x00%s\x85R"
+BOMBS = {
+    "a bytearray of the announced size": b"\x96" + (2**31).to_bytes(8, "little") + b"x.",
+    "bytes made of a number": (
+        b"cnumpy.core.numeric\n_frombuffer\n("
+        + two_thousand_million()
+        + DTYPE % b"u1"
+        + two_thousand_million()
+        + b"\x85X\x01\x00\x00\x00CtR."
+    ),
+    "a text encoded time and again": (
+        b"c_codecs\nencode\nq\x00" + SHARED_TEXT + b"\x85q\x01](" + b"h\x00h\x01R" * 2000 + b"e."
+    ),
+    "cells filled time and again": (
+        b"](" + b"N" * 1000 + b"eq\x00(K\x01M\xe8\x03\x85" + DTYPE % b"O8" + b"\x89h\x00tq\x01"
+        b"cnumpy.core.multiarray\n_reconstruct\nq\x02)q\x03](" + b"h\x02h\x03Rh\x01b" * 2000 + b"e."
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_small_file_does_not_become_large_in_memory(tmp_path: Path, bomb: str) -> None:
+    path = write_pickled(tmp_path / "gt.npy", GROUND_TRUTH, BOMBS[bomb])
+    tracemalloc.start()
+    with pytest.raises(InvalidError, match="asks for (memory|more)|truncated|announces"):
+        read_array(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000 + 2 * 16 * path.stat().st_size
 
 
 def test_a_file_that_is_not_there_and_an_archive_say_so(tmp_path: Path) -> None:

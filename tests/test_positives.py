@@ -156,6 +156,17 @@ def test_listed_positives_are_looked_up_and_a_query_without_a_list_has_none() ->
     assert positives_of(listed_manifest("listed", rows)) == [[0, 1], []]
 
 
+def test_a_positive_that_is_listed_twice_is_one() -> None:
+    rows = [image("d0"), image("q0", positives=["d0", "d0"])]
+    assert positives_of(listed_manifest("listed", rows)) == [[0]]
+
+
+@pytest.mark.parametrize("metres", [np.inf, -np.inf, 1e308, 1.1e8])
+def test_positions_that_are_not_on_the_earth_are_refused(metres: float) -> None:
+    with pytest.raises(InvalidError, match="is not on the earth"):
+        build_task(manifest_of([("d", "database", metres, None), ("q", "query", 0, None)]))
+
+
 def test_a_listed_positive_that_is_no_database_image_is_refused() -> None:
     rows = [image("d0"), image("q0", positives=["d0", "q1"]), image("q1")]
     with pytest.raises(InvalidError, match=r"1 positives listed .* first 'q1'; .* swapped"):

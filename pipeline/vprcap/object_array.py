@@ -27,6 +27,9 @@ from vprcap.errors import InvalidError, MissingError, first_line
 MAX_BYTES = 256 * 1024**2
 """Of a file: ground truth of millions of images is smaller."""
 
+_MAX_GROWTH = 16
+"""Bytes of arrays for a byte of file: a cell is eight, and a pickle has no shorter one than one."""
+
 _PLAIN = re.compile(r"[biufSU?]\d{0,5}")
 
 
@@ -84,14 +87,16 @@ def _parse(content: bytes) -> np.ndarray:
         return _from_bytes(rest, dtype, shape, "F" if fortran else "C")
     if dtype != np.dtype(object):
         raise InvalidError(f"is an array of {dtype}, not of numbers or lists; save plain lists")
-    pickled = _Unpickler(io.BytesIO(rest), encoding="latin1").load()
+    pickled = _Unpickler(rest).load()
     loaded = _settled(pickled, depth=3, seen={})
     if not isinstance(loaded, np.ndarray) or loaded.shape != shape:
         raise InvalidError("does not hold the array that its header announces; get it again")
     return loaded
 
 
-def _from_bytes(data: bytes, dtype: np.dtype[Any], shape: Any, order: Any) -> np.ndarray:
+def _from_bytes(
+    data: bytes | bytearray, dtype: np.dtype[Any], shape: Any, order: Any
+) -> np.ndarray:
     expected = dtype.itemsize * math.prod(shape)
     if len(data) != expected:
         raise InvalidError(f"is truncated: {len(data)} of {expected} bytes; get it again")
@@ -180,8 +185,12 @@ def _cells(values: Iterable[Any]) -> np.ndarray:
     return np.fromiter(cells, dtype=object, count=len(cells))
 
 
-def _bytes(data: Any) -> bytes:
-    return data.encode("latin1") if isinstance(data, str) else bytes(data)
+def _bytes(data: Any) -> bytes | bytearray:
+    if isinstance(data, str):
+        return data.encode("latin1")
+    if not isinstance(data, bytes | bytearray):  # of a number, bytes() makes as many zeros
+        raise _Refused(f"memory from a {type(data).__name__}")
+    return data
 
 
 _STAND_INS = {
@@ -201,7 +210,42 @@ _STAND_INS = {
 
 
 # The one in Python: the one in C allocates whatever memory an index in the file asks for.
-class _Unpickler(pickle._Unpickler):  # type: ignore[misc,name-defined,unused-ignore]
+_InPython: Any = vars(pickle)["_Unpickler"]
+
+
+class _Unpickler(_InPython):  # type: ignore[misc]
+    dispatch = dict(_InPython.dispatch)
+
+    def __init__(self, pickled: bytes) -> None:
+        super().__init__(io.BytesIO(pickled), encoding="latin1")
+        self.num_bytes_left = _MAX_GROWTH * len(pickled)
+
+    def load_bytearray8(self) -> None:
+        self.load_binbytes8()  # which reads what is there, and allocates nothing before
+        self.stack[-1] = bytearray(self.stack[-1])
+
+    def load_reduce(self) -> None:
+        super().load_reduce()
+        self.pay()
+
+    def load_build(self) -> None:
+        super().load_build()
+        self.pay()
+
+    def pay(self) -> None:
+        """A file may name one text or list a million times, and have it copied each time."""
+        made = self.stack[-1]
+        if isinstance(made, _Reconstruct) and made.array is not None:
+            self.num_bytes_left -= made.array.nbytes
+        elif isinstance(made, bytes):
+            self.num_bytes_left -= len(made)
+        if self.num_bytes_left < 0:
+            raise _Refused(f"more than {_MAX_GROWTH} times its size in memory")
+
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+    dispatch[pickle.REDUCE[0]] = load_reduce
+    dispatch[pickle.BUILD[0]] = load_build
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _STAND_INS:
             raise _Refused(f"{module}.{name}"[:80])

@@ -19,6 +19,8 @@ from vprcap.errors import InvalidError
 from vprcap.manifest import Manifest, half_zones, metres_of
 
 _MICROMETRE = 1e-6
+_FARTHEST_M = 1e8
+"""More than twice round the earth; squares of far more would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,13 @@ def _find(manifest: Manifest, database: Rows, queries: Rows) -> Sequence[Rows]:
 def _nearby(manifest: Manifest, database: Rows, queries: Rows) -> list[Rows]:
     _check_zones(manifest, np.concatenate([database, queries]))
     positions = metres_of(manifest)
-    unknown = np.isnan(positions[np.concatenate([database, queries])]).any(axis=1)
+    own = positions[np.concatenate([database, queries])]
+    if (np.abs(own) > _FARTHEST_M).any():
+        raise InvalidError(
+            f"a position of {manifest.info.name} is {np.nanmax(np.abs(own)):g} m from the origin, "
+            "which is not on the earth; correct easting and northing, which are metres"
+        )
+    unknown = np.isnan(own).any(axis=1)
     if unknown.any():
         raise InvalidError(
             f"{unknown.sum()} database or query images of {manifest.info.name} have no position; "
@@ -239,7 +247,7 @@ def _listed(manifest: Manifest, database: Rows, queries: Rows) -> list[Rows]:
             f"first {absent[0]!r}; are database and queries swapped?"
         )
     return [
-        np.array(sorted(row_of[image_id] for image_id in own if image_id in row_of), dtype=np.int64)
+        np.array(sorted({row_of[image_id] for image_id in own if image_id in row_of}), np.int64)
         for own in lists
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import position_miniatures as minis
 import pytest
 from position_truth import CHALLENGE_25M_POSITIVES, TOKYO_POSITIVES, TRUTH, Positives
+from scipy.io import loadmat, savemat
 
 from vprcap.counts import likely_cause
 from vprcap.errors import InvalidError, MissingError
@@ -141,6 +142,21 @@ def test_a_ground_truth_list_of_other_images_is_refused(tmp_path: Path) -> None:
     minis.write_msls(tmp_path)
     (tmp_path / "msls/test/ground_truth.txt").write_text("-miQOOOOOOOOOOOOOOOOOO nobody\n")
     with pytest.raises(InvalidError, match=r"names \('database', 'nobody'\), which is no image"):
+        rescanned("msls-challenge", tmp_path)
+
+
+def test_a_ground_truth_list_names_a_query_once_and_a_positive_however_often(
+    tmp_path: Path,
+) -> None:
+    minis.write_msls(tmp_path)
+    line = "-miQOOOOOOOOOOOOOOOOOO miDbTwoOOOOOOOOOOOOOOO miDbTwoOOOOOOOOOOOOOOO\n"
+    path = tmp_path / "msls/test/ground_truth.txt"
+    path.write_text(line, "utf-8-sig")  # as an editor of Windows saves it
+    image = "test/miami/database/images/miDbTwoOOOOOOOOOOOOOOO.jpg"
+    found = positives_of(rescanned("msls-challenge", tmp_path))
+    assert found["test/miami/query/images/-miQOOOOOOOOOOOOOOOOOO.jpg"] == [image]
+    path.write_text(line + "-miQOOOOOOOOOOOOOOOOOO\n")
+    with pytest.raises(InvalidError, match="lists query '-miQOOOOOOOOOOOOOOOOOO' twice"):
         rescanned("msls-challenge", tmp_path)
 
 
@@ -412,6 +428,26 @@ def test_a_mat_whose_positions_are_not_its_images_is_refused(tmp_path: Path) -> 
         rescanned("pitts30k", tmp_path)
 
 
+def test_a_mat_with_a_position_nowhere_is_refused(tmp_path: Path) -> None:
+    minis.MINIATURES["pitts30k"](tmp_path)
+    mat = tmp_path / "pitts30k/datasets/pitts30k_test.mat"
+    queries = dict.fromkeys(minis.PITTS_QUERIES, (584000.0, float("inf")))
+    minis.write_mat(mat, "test", minis.PITTS_DATABASE, queries)
+    with pytest.raises(InvalidError, match="utmQ has positions that are not finite"):
+        rescanned("pitts30k", tmp_path)
+
+
+def test_a_compressed_mat_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    minis.MINIATURES["pitts30k"](tmp_path)
+    mat = tmp_path / "pitts30k/datasets/pitts30k_test.mat"
+    content = {key: value for key, value in loadmat(mat).items() if not key.startswith("__")}
+    savemat(mat, content, do_compression=True)
+    whole = mat.read_bytes()
+    mat.write_bytes(whole[:200] + bytes([whole[200] ^ 0xFF]) + whole[201:])
+    with pytest.raises(InvalidError, match=r"holds no NetVLAD dbStruct \(Error -3"):
+        rescanned("pitts30k", tmp_path)
+
+
 def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,6 +476,14 @@ def test_a_tokyo_query_needs_its_table(tmp_path: Path) -> None:
     table.write_text("00002.jpg,north,141\n")
     with pytest.raises(InvalidError, match="00002.csv is not name, latitude, longitude"):
         rescanned("tokyo247", tmp_path)
+    for nowhere in ("nan,139", "35,nan", "inf,139"):
+        table.write_text(f"00002.jpg,{nowhere}\n")
+        with pytest.raises(InvalidError, match="00002.csv is not name, latitude, longitude"):
+            rescanned("tokyo247", tmp_path)
     table.unlink()
+    table.mkdir()
+    with pytest.raises(InvalidError, match="00002.csv is not name, latitude, longitude"):
+        rescanned("tokyo247", tmp_path)
+    table.rmdir()
     with pytest.raises(MissingError, match="no .*00002.csv"):
         rescanned("tokyo247", tmp_path)

@@ -73,6 +73,8 @@ def test_all_missing_columns_are_named_at_once(make_images: MakeImages) -> None:
         ("path,place_id\n", "no images"),
         ("path,path,place_id\na.jpg,b.jpg,1\n", "has column path twice"),
         ("path,easting,northing\na.jpg,inf,2\n", "holds infinity"),
+        ("path,frame\na.jpg,9007199254740993\n", r"numbers of 2\*\*53 or more"),
+        ("path,frame\na.jpg,-9007199254740993\n", r"numbers of 2\*\*53 or more"),
     ],
 )
 def test_a_bad_table_is_refused_in_one_line(
@@ -81,6 +83,24 @@ def test_a_bad_table_is_refused_in_one_line(
     with pytest.raises(InvalidError, match=message) as caught:
         scanned(make_images(["a.jpg"]), text)
     assert "\n" not in str(caught.value)
+
+
+def test_headings_are_below_360_whatever_is_rounded(make_images: MakeImages) -> None:
+    rows = "a.jpg,1,-1e-20\nb.jpg,1,360\nc.jpg,1,-90\nd.jpg,9007199254740991,725\n"
+    images = make_images(["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
+    manifest = scanned(images, f"path,frame,heading\n{rows}")
+    assert manifest.rows["heading_deg"].to_pylist() == [0.0, 0.0, 270.0, 5.0]
+    assert manifest.rows["frame"].to_pylist() == [1, 1, 1, 2**53 - 1]
+
+
+def test_a_quoted_cell_may_hold_line_breaks_wherever_the_table_is_cut(
+    make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vprcap.layouts.table._BLOCK_BYTES", 64)
+    note = '"' + "a line\n" * 6 + '"'  # 44 bytes, so that blocks of 64 end within some
+    rows = "".join(f"{row}.jpg,{note},{row}\n" for row in range(5))
+    manifest = scanned(make_images([f"{row}.jpg" for row in range(5)]), f"path,note,frame\n{rows}")
+    assert manifest.rows["frame"].to_pylist() == [0, 1, 2, 3, 4]
 
 
 def test_empty_cells_say_nothing(make_images: MakeImages) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vprcap.at_name import FIELDS, NUMBER, ZONE_NUMBER, parse_at_name
+from vprcap.layouts.compass import compass
 from vprcap.layouts.folder import Folder, concatenated, roles_of, walk
 from vprcap.manifest import half_zones
 
@@ -101,8 +102,7 @@ def read_names(names: pa.Array) -> dict[str, pa.Array]:
     if pc.any(bad).as_py():
         parse_at_name(names[pc.index(bad, True).as_py()].as_py())  # says what is wrong
     columns["zone"] = _zones(fields["zone_number"], fields["zone_letter"])
-    turned = np.mod(_numbers(fields["heading"]).to_numpy(zero_copy_only=False), 360.0)
-    return columns | {"heading_deg": pa.array(turned, from_pandas=True)}
+    return columns | {"heading_deg": compass(_numbers(fields["heading"]))}
 
 
 def _split(names: pa.Array) -> dict[str, pa.Array]:

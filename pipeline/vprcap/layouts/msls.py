@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from vprcap.errors import InvalidError, MissingError, first_line
+from vprcap.layouts.compass import compass
 from vprcap.layouts.present import only_present
 
 logger = logging.getLogger(__name__)
@@ -126,8 +127,7 @@ def _tables(folder: Path, subtask: str | None, tables: Sequence[str]) -> dict[st
 def _measured(read: dict[str, pa.Table], folder: Path) -> dict[str, pa.ChunkedArray]:
     found = {}
     if "raw" in read:
-        turned = np.mod(_numbers(read["raw"]["ca"], folder).to_numpy(), 360.0)
-        found["heading_deg"] = pa.chunked_array([pa.array(turned, from_pandas=True)])
+        found["heading_deg"] = pa.chunked_array([compass(_numbers(read["raw"]["ca"], folder))])
     if "postprocessed" in read:
         table = read["postprocessed"]
         found |= {name: _numbers(table[name], folder) for name in ("easting", "northing")}
@@ -177,8 +177,12 @@ def _listed(path: Path, rows: pa.Table) -> pa.Array:
     image_of = {(role, key): image_id for key, role, image_id in zip(*names, strict=True)}
     own: dict[str, list[str]] = {}
     try:
-        for query, *positives in filter(None, map(str.split, path.read_text("utf-8").splitlines())):
-            own[image_of["query", query]] = [image_of["database", key] for key in positives]
+        lines = path.read_text("utf-8-sig").splitlines()  # some editors begin with a mark
+        for query, *positives in filter(None, map(str.split, lines)):
+            if image_of["query", query] in own:
+                raise InvalidError(f"{path} lists query {query!r} twice; put both lines into one")
+            named = dict.fromkeys(image_of["database", key] for key in positives)
+            own[image_of["query", query]] = list(named)
     except (KeyError, UnicodeDecodeError) as problem:
         raise InvalidError(
             f"{path} names {problem}, which is no image of the set; a line is a query's key and "

@@ -4,6 +4,7 @@
 relative to ``queries_real/``. Only the arrays are read (SciPy); a .mat file runs no code.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def read_db_struct(path: Path) -> DbStruct:
         ValueError,
         TypeError,
         MatReadError,
+        zlib.error,
     ) as problem:
         raise InvalidError(
             f"{path} holds no NetVLAD dbStruct ({first_line(problem)}); get it again"
@@ -83,4 +85,6 @@ def _placed(struct: Any, names: str, utm: str) -> tuple[list[str], np.ndarray]:
     metres = np.asarray(struct[utm], dtype=np.float64).T
     if metres.shape != (len(own), 2):
         raise ValueError(f"{utm} is not 2 x {len(own)} as {names} has it")
+    if not np.isfinite(metres).all():
+        raise ValueError(f"{utm} has positions that are not finite")
     return own, metres

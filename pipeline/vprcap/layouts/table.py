@@ -12,13 +12,13 @@ A table may list more images than memory holds: it is read and converted some ro
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from vprcap.errors import InvalidError, MissingError, first_line
+from vprcap.layouts.compass import compass
 from vprcap.layouts.folder import roles_of
 from vprcap.layouts.projection import to_utm
 
@@ -68,12 +68,16 @@ def read_whole_table(table: Path, columns: Mapping[str, str]) -> dict[str, pa.Ar
 
 
 def _open_csv(table: Path) -> pyarrow.csv.CSVStreamingReader:
-    with pyarrow.csv.open_csv(table) as reader:
+    # A quoted cell may hold a line break, wherever a block of the file ends.
+    quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    with pyarrow.csv.open_csv(table, parse_options=quoted) as reader:
         names = reader.schema.names
     # Everything is text first: a place_id of 007 stays 007 and "nan" is our own decision.
     as_text = pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in names})
     blocks = pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES)
-    return pyarrow.csv.open_csv(table, read_options=blocks, convert_options=as_text)
+    return pyarrow.csv.open_csv(
+        table, read_options=blocks, parse_options=quoted, convert_options=as_text
+    )
 
 
 def _source_columns(names: list[str], columns: Mapping[str, str], table: Path) -> dict[str, str]:
@@ -123,8 +127,7 @@ def _manifest_columns(
         found |= to_utm(found["lat"], found["lon"])
     found["role"] = pc.replace_substring_regex(found["role"], "^queries$", "query")
     if "heading_deg" in found:
-        turned = np.mod(found["heading_deg"].to_numpy(zero_copy_only=False), 360.0)
-        found["heading_deg"] = pa.array(turned, from_pandas=True)  # no heading stays null
+        found["heading_deg"] = compass(found["heading_deg"])
     return {name: array for name, array in found.items() if name not in ("lat", "lon")}
 
 
@@ -148,6 +151,11 @@ def _typed(column: pa.Array, name: str, table: Path) -> pa.Array:
 
 
 def _whole(numbers: pa.Array, table: Path) -> pa.Array:
+    if pc.any(pc.greater_equal(pc.abs(numbers), 2.0**53)).as_py():
+        raise InvalidError(
+            f"column frame of {table} holds numbers of 2**53 or more, of which two may be read as "
+            "one; subtract the first from all"
+        )
     try:
         return numbers.cast(pa.int64())
     except pa.ArrowInvalid as problem:

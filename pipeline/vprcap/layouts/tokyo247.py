@@ -5,6 +5,7 @@ those in use: version 2 is a folder of ``NNNNN.jpg``, each with ``NNNNN.csv`` wh
 name, latitude and longitude.
 """
 
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,8 +77,10 @@ def _degrees(image: Path) -> tuple[float, float]:
     table = image.with_suffix(".csv")
     try:
         _, lat, lon = table.read_text("utf-8").partition("\n")[0].split(",")[:3]
+        if not (math.isfinite(float(lat)) and math.isfinite(float(lon))):
+            raise ValueError("not on the earth")
         return float(lat), float(lon)
     except FileNotFoundError:
         raise MissingError(f"no {table}; unpack 247query_subset_v2.zip again") from None
-    except ValueError:
+    except (OSError, ValueError):  # a folder of that name, perhaps
         raise InvalidError(f"{table} is not name, latitude, longitude; unpack it again") from None
