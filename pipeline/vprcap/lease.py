@@ -83,8 +83,8 @@ class Lease:
         self._released.set()
         self._heart.join()
         if self.is_held():
-            _bury(self.path)  # first: while the lease is there, nobody else makes such files
             with suppress(OSError):  # what cannot be removed goes stale by itself
+                _bury(self.path)  # first: while the lease is there, nobody else makes such files
                 passing("lease.release")
                 self.path.unlink(missing_ok=True)
 

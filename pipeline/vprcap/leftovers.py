@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from vprcap.caption_set import CaptionSet
+from vprcap.fault_points import passing
 from vprcap.files import storage_errors
 from vprcap.lease import claim
 
@@ -29,6 +30,7 @@ def _remove(captions: CaptionSet, stem: str) -> bool:
             return False
         for folder in (captions.journals, captions.staging, captions.attempts_folder):
             for path in folder.glob(f"{stem}.*"):
+                passing("leftovers.remove")
                 path.unlink(missing_ok=True)
     return True
 

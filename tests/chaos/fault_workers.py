@@ -94,6 +94,13 @@ def wait_until_stopped(worker: Started) -> None:
         time.sleep(0.01)
 
 
+def wait_until_journaled(root: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size for path in root.glob("*/journal/*.jsonl")):
+        assert time.monotonic() < deadline, "nothing was journaled"
+        time.sleep(0.01)
+
+
 class _InlineDecoding:
     """The pool's interface without its processes, whose start would cost most of a test."""
 
@@ -131,7 +138,14 @@ def _work(manifest: Path, root: Path, log: Path, faults: str, options: dict[str,
 
 
 def _do(
-    manifest: Path, root: Path, *, task: str = "caption", model: str = "", clock: float = 0.0
+    manifest: Path,
+    root: Path,
+    *,
+    task: str = "caption",
+    model: str = "",
+    clock: float = 0.0,
+    batch_size: int = 3,
+    reuse: bool = True,
 ) -> None:
     import vprcap.journal
     import vprcap.lease
@@ -141,8 +155,9 @@ def _do(
     from vprcap.stages.compact import compact
     from vprcap.stages.reopen import reopen
 
-    vprcap.journal.FSYNC_SECONDS = 0.0
-    vprcap.lease.HEARTBEAT_SECONDS = 0.02
+    if os.environ["VPRCAP_FAULTS"]:  # so that every point is passed within a second
+        vprcap.journal.FSYNC_SECONDS = 0.0
+        vprcap.lease.HEARTBEAT_SECONDS = 0.02
     vprcap.stages.caption.DecodePool = _InlineDecoding  # type: ignore[assignment,misc]
     if clock:
         true_time = time.time
@@ -154,4 +169,4 @@ def _do(
         return
     if task == "retry":
         reopen(open_job(job).captions, parse_filter("status=ok"))
-    vprcap.stages.caption.caption(open_job(job), WorkOptions(batch_size=3))
+    vprcap.stages.caption.caption(open_job(job), WorkOptions(batch_size, reuse=reuse))

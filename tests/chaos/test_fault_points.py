@@ -19,6 +19,7 @@ SCENES = {
     "caption": ("nothing", "caption"),
     "take over": ("a dead worker", "caption"),
     "take over from afar": ("a silent worker elsewhere", "caption"),
+    "tidy": ("a worker dead after its commit", "caption"),
     "retry": ("a finished set", "retry"),
     "retry a compacted set": ("a compacted set", "retry"),
     "compact": ("a finished set", "compact"),
@@ -32,6 +33,9 @@ def prepare(rehearsal: Rehearsal, start: str, root: Path) -> Path:
     if start == "a compacted set":
         code, said = run(rehearsal.manifest, root, task="compact")
         assert code == 0, said
+    if start == "a worker dead after its commit":
+        code, _ = run(rehearsal.manifest, root, faults="kill:journal.remove:1")
+        assert code == -9
     if start in ("a dead worker", "a silent worker elsewhere"):
         code, _ = run(rehearsal.manifest, root, faults="kill:journal.write:2")
         assert code == -9
