@@ -42,7 +42,9 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 0.92 <= held / 500 <= 0.98
 
 
-def test_the_slower_of_two_that_run_beside_each_other_counts() -> None:
+def test_of_two_that_run_beside_each_other_the_slower_counts_and_in_turns_they_add_up() -> None:
     speed = measured_speed([(0.0, 2), (1.0, 2), (3.0, 2), (6.0, 2)])
-    slower = speed.at_least(2.0)
+    slower, both, half = speed.at_least(2.0), speed.plus(2.0), speed.times(0.5)
     assert (slower.seconds, slower.low, slower.high) == (2.0, 2.0, speed.high)
+    assert (both.seconds, both.low, both.high) == (3.0, speed.low + 2.0, speed.high + 2.0)
+    assert (half.seconds, half.low, half.high) == (0.5, speed.low / 2, speed.high / 2)

@@ -33,6 +33,10 @@ class JobOptions:
     framing: str = "pad"
     max_new_tokens: int = MAX_NEW_TOKENS
     limit: int | None = None
+    temperature: float = 0.0
+    """0: greedy."""
+    seed: int = 0
+    """Of sampling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class WorkOptions:
     """For one batch; or ten times the slowest good batch so far, where that is more."""
     deadline: float | None = None
     """Unix seconds when this worker will be ended: no shard is begun that takes longer."""
+
+    reuse: bool = True
+    """Copy captions of the same images under the same configuration; False: for measuring."""
+    data_root: Path | None = None
+    """Folder of datasets whose caption sets are looked through too, beside those next to ours."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -122,6 +131,8 @@ def open_job(options: JobOptions) -> CaptionJob:
         prompt=load_prompt(options.prompt),
         framing=options.framing,
         max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        seed=options.seed,
     )
     # The manifest's name comes first: two splits of one dataset share an image root.
     suffix = "" if limit is None else f"-first-{plan.info.num_images}"
@@ -150,7 +161,7 @@ def _pending(plan: Plan, captions: CaptionSet) -> list[Shard]:
     """
     if captions.is_compacted():  # only a whole set is ever compacted
         return []
-    finished = captions.part_names()
+    finished = set(captions.names())
     return [shard for shard in plan.shards if captions.part(shard).name not in finished]
 
 
@@ -181,6 +192,8 @@ def options_of(captions: CaptionSet, manifest: Path, prompt: str | None = None) 
         captions_root=captions.root.parent,
         captioner=config["captioner"],
         limit=None if covered.plan_id == whole.plan_id else covered.num_images,
+        temperature=config.get("temperature", 0.0),
+        seed=config.get("seed", 0),
         **{name: config[name] for name in kept},
     )
     if config["captioner"] == "labels":  # they have no prompt

@@ -6,6 +6,7 @@
         plan.json  config.json             what is covered, and how the text was made
         manifests/                         one JSON a part: counts, seconds, sizes
         journal/  leases/  staging/        work under way
+        reuse/                             where images are in other sets: a cache
         attempts/                          images that are suspected to have killed workers
 
 `CaptionSet` is the only code that spells these names. A set never mixes configurations: another
@@ -44,11 +45,19 @@ class CaptionConfig:
     processor: Mapping[str, Any]
     """Image processor: class, backend, size, resampling."""
     dtype: str
+    temperature: float = 0.0
+    """0: greedy."""
+    seed: int = 0
+    """Of sampling; without meaning where there is none."""
 
     @property
     def config_id(self) -> str:
-        """Hex SHA-256 of the fields. The prompt's name is left out: only its bytes count."""
-        return fingerprint({k: v for k, v in asdict(self).items() if k != "prompt_name"})
+        """Hex SHA-256 of the fields that change the text: not of the prompt's name, only its bytes.
+
+        Greedy sets are without the fields of sampling, as they were before there was any.
+        """
+        idle = {"prompt_name"} | (set() if self.temperature else {"temperature", "seed"})
+        return fingerprint({k: v for k, v in asdict(self).items() if k not in idle})
 
     @property
     def set_name(self) -> str:
@@ -94,12 +103,15 @@ class CaptionSet:
 
     def files(self) -> list[Path]:
         """Return the Parquet files of the rows, in plan order."""
-        return sorted(self.data.glob("*.parquet"), key=_number)
+        names = [name for name in self.names() if name.endswith(".parquet")]
+        return [self.data / name for name in sorted(names, key=_number)]
 
-    def part_names(self) -> set[str]:
-        """Return the names of all finished parts, in one listing of their folder."""
-        folder = self.data
-        return set(os.listdir(folder)) if folder.is_dir() else set()
+    def names(self) -> list[str]:
+        """Return the names in the folder of the rows, in no certain order."""
+        try:
+            return os.listdir(self.data)
+        except FileNotFoundError:
+            return []
 
     def is_compacted(self) -> bool:
         """Say whether the rows lie in compacted files, which no worker may add to."""
@@ -151,6 +163,10 @@ class CaptionSet:
     def part(self, shard: Shard) -> Path:
         """Finished rows of a shard."""
         return self.data / f"{shard.name}.parquet"
+
+    def reuse_index(self, name: str) -> Path:
+        """Where images are found in another set; a cache."""
+        return self.root / "reuse" / f"{name}.arrow"
 
     @property
     def summaries(self) -> Path:
@@ -227,10 +243,10 @@ class CaptionSet:
             )
 
 
-def _number(path: Path) -> tuple[int, str]:
+def _number(name: str) -> tuple[int, str]:
     """Sort key of a file of rows: beyond 99,999 shards names alone are out of order."""
-    digits = path.name.split("-")[1:2]
-    return (int(digits[0]) if digits and digits[0].isdecimal() else -1, path.name)
+    digits = name.split("-")[1:2]
+    return (int(digits[0]) if digits and digits[0].isdecimal() else -1, name)
 
 
 def find_caption_set(captions_root: Path, plan_id: str) -> Path:

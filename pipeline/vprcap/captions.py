@@ -34,11 +34,16 @@ CAPTION_SCHEMA = pa.schema(
         ("image_width", pa.int32()),  # pixels, after orientation
         ("image_height", pa.int32()),
         ("seconds", pa.float32()),  # the image's share of its batch's time
+        (
+            "copied_from",
+            _SYMBOL,
+        ),  # caption set that had the same image; null where it was captioned
         *((name, _SYMBOL) for name in PROVENANCE),
     ]
 )
 
 
+_MADE = pa.schema([field for field in CAPTION_SCHEMA if field.name not in PROVENANCE])
 PARQUET: Mapping[str, Any] = {
     "compression": "zstd",
     "compression_level": 3,
@@ -51,8 +56,10 @@ PARQUET: Mapping[str, Any] = {
 def build_table(rows: Sequence[Mapping[str, Any]], config: CaptionConfig, plan_id: str) -> pa.Table:
     """Build the Parquet table of a shard from its rows, adding provenance to each."""
     known = {**asdict(config), "config_id": config.config_id, "plan_id": plan_id}
-    provenance = {name: known[name] for name in PROVENANCE}
-    table = pa.Table.from_pylist([{**row, **provenance} for row in rows], schema=CAPTION_SCHEMA)
+    same = pa.array([0] * len(rows), pa.int32())
+    provenance = [pa.DictionaryArray.from_arrays(same, [known[name]]) for name in PROVENANCE]
+    made = pa.Table.from_pylist(rows, schema=_MADE)
+    table = pa.table([*made.columns, *provenance], schema=CAPTION_SCHEMA)
     return table.replace_schema_metadata(
         {
             "vprcap.schema_version": "1",
@@ -135,6 +142,11 @@ def status_counts(set_root: Path) -> dict[str, int]:
     for _, summary in summaries_of(CaptionSet(set_root).now()):
         counts.update(summary.statuses)
     return dict(counts.most_common())
+
+
+def num_copied(set_root: Path) -> int:
+    """Count the rows of a caption set that were copied from another."""
+    return sum(summary.copied for _, summary in summaries_of(CaptionSet(set_root).now()))
 
 
 def failed_rows(set_root: Path, at_most: int) -> list[dict[str, Any]]:

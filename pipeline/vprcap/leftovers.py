@@ -14,7 +14,7 @@ from vprcap.lease import claim
 
 def remove_leftovers(captions: CaptionSet) -> int:
     """Remove the leftovers of finished shards that nobody holds; return of how many."""
-    finished = {name.removesuffix(".parquet") for name in captions.part_names()}
+    finished = {name.removesuffix(".parquet") for name in _names(captions.data)}
     folders = [captions.journals, captions.staging, captions.attempts_folder, captions.leases]
     stems = {name.partition(".")[0] for folder in folders for name in _names(folder)}
     return sum(_remove(captions, stem) for stem in sorted(finished & stems))

@@ -18,8 +18,18 @@ class Speed:
     num_batches: int
 
     def at_least(self, seconds: float) -> "Speed":
-        """Return the speed of this and something slower or faster that runs beside it."""
+        """Return the speed of this and of something that runs beside it: the slower one counts."""
         low, middle, high = (max(each, seconds) for each in (self.low, self.seconds, self.high))
+        return Speed(middle, low, high, self.num_batches)
+
+    def plus(self, seconds: float) -> "Speed":
+        """Return the speed of this and of something that takes turns with it."""
+        low, middle, high = (each + seconds for each in (self.low, self.seconds, self.high))
+        return Speed(middle, low, high, self.num_batches)
+
+    def times(self, share: float) -> "Speed":
+        """Return the speed where only a share of the images takes this long."""
+        low, middle, high = (each * share for each in (self.low, self.seconds, self.high))
         return Speed(middle, low, high, self.num_batches)
 
 

@@ -61,6 +61,11 @@ class SetStatus:
         return dict(counts.most_common())
 
     @property
+    def copied(self) -> int:
+        """Finished rows that were copied from another set, not computed."""
+        return sum(summary.copied for _, summary in self.done)
+
+    @property
     def images_left(self) -> int:
         """Images that have no row yet."""
         return self.images - sum(self.statuses.values()) - self.rows_journaled
@@ -107,6 +112,7 @@ class SetStatus:
             "images": self.images,
             "images_left": self.images_left,
             "statuses": self.statuses,
+            "copied": self.copied,
             "rows_journaled": self.rows_journaled,
             "shards": self.shards,
             "shards_done": len(self.done),

@@ -5,18 +5,22 @@ between; it can always be made again from the part.
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from vprcap.caption_set import CaptionSet
 
-# A network file system answers many small reads at once; a local one does not mind.
+# A network file system takes a millisecond a file and answers many at once. Where a file takes a
+# twentieth of that, threads only wait for one another: 24,415 took 3.0 s by 16, and 0.6 s by one.
 _READERS = 16
+_SLOW_SECONDS = 0.0003
 _CHUNK = 256
 
 
@@ -34,6 +38,8 @@ class Summary:
     """Rows that the worker which finished the part made itself."""
     seconds: float = 0.0
     """Time of that worker from claim to commit."""
+    copied: int = 0
+    """Rows that were copied from where the same image was captioned before."""
     device: str = "cpu"
     """Where it computed: ``cpu``, or the name of a GPU."""
     batch_size: int | None = None
@@ -56,9 +62,17 @@ def read_summary(path: Path) -> Summary | None:
 
 def read_summaries(captions: CaptionSet, names: Sequence[str]) -> Iterator[Summary | None]:
     """Read the summaries of shards by name, in that order."""
+    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+    while chunks:
+        chunk = chunks.pop(0)
+        begun = time.perf_counter()
+        found = _read(captions.summaries, chunk)
+        slow = time.perf_counter() - begun > _SLOW_SECONDS * len(chunk)
+        yield from found
+        if slow:
+            break
     with ThreadPoolExecutor(_READERS) as pool:
-        chunks = (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))
-        for found in pool.map(lambda chunk: _read(captions.summaries, chunk), chunks):
+        for found in pool.map(partial(_read, captions.summaries), chunks):
             yield from found
 
 
@@ -66,7 +80,9 @@ def _read(folder: Path, names: Sequence[str]) -> list[Summary | None]:
     return [read_summary(folder / f"{name}.json") for name in names]
 
 
-def summarise(part: str, statuses: pa.ChunkedArray) -> Summary:
+def summarise(part: str, rows: pa.Table) -> Summary:
     """Count the rows of a part that has no summary."""
-    counts = Counter(statuses.to_pylist())
-    return Summary(part, len(statuses), dict(sorted(counts.items())))
+    counts = Counter(rows["status"].to_pylist())
+    has_copies = "copied_from" in rows.column_names
+    copied = len(rows) - rows["copied_from"].null_count if has_copies else 0
+    return Summary(part, len(rows), dict(sorted(counts.items())), copied=copied)

@@ -22,6 +22,7 @@ from vprcap.lease import Lease, claim
 from vprcap.manifest import image_path
 from vprcap.plan import Shard
 from vprcap.progress import Progress
+from vprcap.reuse import Reuse
 from vprcap.stopping import DEADLINE_EXIT_CODE, StopFlag
 
 # Two batches ahead keep the model busy; more would only hold pixels in memory.
@@ -38,11 +39,15 @@ class Worker:
         pool: DecodePool,
         progress: Progress,
         stop: StopFlag,
+        reuse: Reuse,
     ) -> None:
         self._job, self._pool, self._progress, self._stop = job, pool, progress, stop
-        self._captioner = WatchedCaptioner(job.captioner, work.batch_size, work.timeout_seconds)
+        self._reuse = reuse
+        self._captioner = WatchedCaptioner(
+            job.captioner, work.batch_size, work.timeout_seconds, self._load
+        )
         self._deadline = work.deadline
-        self._loaded = False
+        self._loaded, self._load_seconds = False, 0.0
         self._seconds_per_image = 0.0
 
     def work(self, shards: list[Shard]) -> list[Shard]:
@@ -79,8 +84,7 @@ class Worker:
 
     def _finish(self, shard: Shard, lease: Lease) -> bool:
         """Caption a shard that is held; False if it was taken away meanwhile."""
-        self._load()
-        begun = time.monotonic()
+        begun, loading = time.monotonic(), self._load_seconds
         attempts = Attempts(self._job.captions.attempts(shard), lease.attempt, lease.is_held)
         try:
             rows, num_new = self._caption(shard, lease, attempts)
@@ -90,7 +94,7 @@ class Worker:
             return False
         if not lease.is_held():
             return False
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - begun - (self._load_seconds - loading)
         if num_new:
             self._seconds_per_image = seconds / num_new
         if self._commit(shard, lease, rows):
@@ -101,9 +105,11 @@ class Worker:
         return True
 
     def _load(self) -> None:
-        """Load the weights when there is work for them, once."""
+        """Load the weights when there is work for them, once: copied captions need none."""
         if not self._loaded:
+            begun = time.monotonic()
             self._job.captioner.load()
+            self._load_seconds = time.monotonic() - begun
             self._progress.start_clock()
         self._loaded = True
 
@@ -119,14 +125,18 @@ class Worker:
         rows = read_journals(captions.journals, shard.name)
         self._progress.resume(len(rows))
         todo = [name for name in self._job.plan.image_ids(shard) if name not in rows]
+        num_new = 0
         with Journal(captions.journals, shard.name, lease.token) as journal:
             for batch in self._batches(todo, attempts, should_stop):
                 journal.append(batch)
                 rows |= {row["image_id"]: row for row in batch}
-                self._progress.advance(len(batch))
+                copied = _num_copied(batch)
+                num_new += len(batch) - copied
+                self._progress.resume(copied)
+                self._progress.advance(len(batch) - copied)
                 if should_stop():
                     raise Interrupted("stopped")
-        return rows, len(todo)
+        return rows, num_new
 
     def _batches(
         self, todo: list[str], attempts: Attempts, should_stop: Callable[[], bool]
@@ -134,7 +144,7 @@ class Worker:
         guilty = [image_id for image_id in todo if image_id in attempts.guilty]
         for item in self._decoded(guilty):
             yield [convict(item, attempts.guilty[item[0]])]
-        writer = RowWriter(self._captioner, attempts, should_stop)
+        writer = RowWriter(self._captioner, attempts, should_stop, self._reuse)
         for group in attempts.groups(todo):
             yield from writer.rows(self._decoded(group))
 
@@ -176,6 +186,7 @@ class Worker:
             "bytes": job.captions.part(shard).stat().st_size,
             "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
             "captioned_here": num_new,
+            "copied": _num_copied(rows.values()),
             "seconds": round(seconds, 3),
             "batch_size": self._captioner.batch_size.now,
             "attempt": lease.attempt,
@@ -183,3 +194,7 @@ class Worker:
             "config_id": job.captioner.config.config_id,
             "plan_id": job.plan.info.plan_id,
         }
+
+
+def _num_copied(rows: Iterable[Row]) -> int:
+    return sum(row.get("copied_from") is not None for row in rows)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -5,15 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.captions import status_counts
+from vprcap.captioners.fake import chance
+from vprcap.captions import read_captions, status_counts
 from vprcap.engines.local import caption_locally, describe, environments
 from vprcap.engines.worker_process import parse_options, worker_command
 from vprcap.errors import InvalidError
+from vprcap.images import Framing, decode_image
 from vprcap.lease import read_holder
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
@@ -46,6 +51,26 @@ def supervised(job: JobOptions) -> subprocess.Popen[str]:
     )
 
 
+def sha256(pixels: np.ndarray | None) -> bytes:
+    assert pixels is not None
+    return hashlib.sha256(pixels.tobytes()).digest()
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)
+
+
 def wait_for_holder(job: JobOptions) -> int:
     """Return the process that holds a shard, once it has journaled a row."""
     opened = open_job(job)
@@ -66,7 +91,7 @@ def test_two_workers_write_every_row_once(make_images: MakeImages) -> None:
 
 def test_options_survive_the_command_line() -> None:
     job = JobOptions(Path("a b.parquet"), captions_root=Path("c"), limit=3)
-    work = WorkOptions(batch_size=5, deadline=12.5)
+    work = WorkOptions(batch_size=5, deadline=12.5, data_root=Path("/data"))
     assert parse_options(worker_command(job, work)[-1]) == (job, work)
 
 
@@ -100,6 +125,39 @@ def test_a_worker_that_is_killed_is_started_again_and_no_row_is_lost(
     assert supervisor.returncode == 0, said
     assert "worker 0 was killed by SIGKILL; it is started again" in said
     assert status_counts(open_job(job).captions.root) == {"ok": 16}
+
+
+def test_an_image_that_kills_every_worker_costs_one_run_and_only_its_own_caption(
+    make_images: MakeImages,
+) -> None:
+    images = make_images(NAMES[:4])
+    struck = sorted(
+        (chance(sha256(decode_image(images / name, Framing("pad", 64), 50.0).pixels)), name)
+        for name in NAMES[:4]
+    )
+    job = job_of(images, f"crash={(struck[0][0] + struck[1][0]) / 2}")
+    root = caption_locally(job, WORK, workers=1)
+    rows = read_captions(root, ["image_id", "status"]).to_pylist()
+    assert {row["image_id"]: row["status"] for row in rows} == {
+        name: "poison" if name == struck[0][1] else "ok" for name in NAMES[:4]
+    }
+
+
+def test_a_worker_whose_starter_is_gone_drains(make_images: MakeImages) -> None:
+    job = job_of(make_images(NAMES), "latency=0.2")
+    supervisor = supervised(job)
+    worker = wait_for_holder(job)
+    supervisor.kill()
+    supervisor.communicate(timeout=60)
+    wait_until(lambda: not alive(worker))
+    opened = open_job(job)
+    assert not list(opened.captions.lease(opened.plan.shards[0]).parent.glob("part-*"))
+
+
+def test_a_worker_that_fails_says_why_in_one_line(make_images: MakeImages) -> None:
+    job = job_of(make_images(NAMES), "hang=1")
+    with pytest.raises(InvalidError, match="fails on every image"):
+        caption_locally(job, replace(WORK, timeout_seconds=0.05), workers=1)
 
 
 def test_a_signal_reaches_the_workers_and_another_run_goes_on(make_images: MakeImages) -> None:

@@ -25,6 +25,7 @@ from vprcap.captions import read_captions
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
+from vprcap.status import read_status
 
 NUM_IMAGES = 256
 TFLOP_AN_IMAGE = 10.8
@@ -71,11 +72,11 @@ def test_images_per_second_by_batch_size(
         captions = CaptionSet(tmp_path / str(batch_size))
         few = max(2 * batch_size, 64)
         plan = job.plan.first(min(few, NUM_IMAGES))
-        work = WorkOptions(batch_size=batch_size, decode_workers=8)
+        work = WorkOptions(batch_size=batch_size, decode_workers=8, reuse=False)
         root = caption(replace(job, captions=captions, plan=plan, pending=plan.shards), work)
         rows = read_captions(root, ["status", "num_output_tokens", "num_prompt_tokens"])
         assert set(rows["status"].to_pylist()) == {"ok"}
-        rate = captions.images_per_second() or 0.0
+        rate = read_status(captions).images_per_second_each or 0.0
         tokens = np.mean(rows["num_output_tokens"].to_pylist())
         figures[f"batch_{batch_size}"] = {
             "images_per_second": round(rate, 2),

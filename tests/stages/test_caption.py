@@ -15,6 +15,7 @@ import pytest
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.caption_set import CaptionSet
 from vprcap.captions import build_table, read_captions, status_counts
+from vprcap.engines.worker_process import worker_command
 from vprcap.errors import BusyError, InvalidError, StaleArtefactError, StorageError
 from vprcap.plan import plan_path
 from vprcap.stages.caption import caption
@@ -159,13 +160,13 @@ def test_a_damaged_part_in_the_place_of_ones_own_is_named_and_kept(
     part = job.captions.part(job.plan.shards[0])
     whole = job.captioner.caption
 
-    def while_another_writes_the_part(pixels, should_stop):  # type: ignore[no-untyped-def]
+    def while_another_writes_the_part(pixels, should_stop, seeds):  # type: ignore[no-untyped-def]
         if damage is None:  # whole, but with too few rows
             empty = build_table([], job.captioner.config, job.plan.info.plan_id)
             pq.write_table(empty, part)
         else:
             part.write_bytes(damage)
-        return whole(pixels, should_stop)
+        return whole(pixels, should_stop, seeds)
 
     monkeypatch.setattr(job.captioner, "caption", while_another_writes_the_part)
     with pytest.raises(InvalidError, match=r"caption part .*part-00000.* move it away"):
@@ -259,11 +260,11 @@ def test_one_image_that_breaks_the_model_is_a_row(
     whole = job.captioner.caption
     poison = []
 
-    def breaks_on_the_first_picture(pixels, should_stop):  # type: ignore[no-untyped-def]
+    def breaks_on_the_first_picture(pixels, should_stop, seeds):  # type: ignore[no-untyped-def]
         poison[:] = poison or [pixels[0].tobytes()]
         if any(image.tobytes() == poison[0] for image in pixels):
             raise ValueError("index out of range")
-        return whole(pixels, should_stop)
+        return whole(pixels, should_stop, seeds)
 
     monkeypatch.setattr(job.captioner, "caption", breaks_on_the_first_picture)
     table = read_captions(
@@ -289,6 +290,17 @@ def start(manifest: Path, model: str) -> subprocess.Popen[str]:
     ]
     return subprocess.Popen(
         [*VPRCAP, "caption", str(manifest), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_worker(manifest: Path, model: str) -> subprocess.Popen[str]:
+    job = JobOptions(manifest, captioner="fake", model=model)
+    return subprocess.Popen(
+        worker_command(job, WorkOptions(batch_size=4, decode_workers=1)),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -356,7 +368,7 @@ def check_kills(
     chance, parts_left, rows_left = random.Random(0), [], []
     for _ in range(num_kills):
         before = rows_kept(root)
-        process = start(manifest, "latency=0.005")
+        process = start_worker(manifest, "latency=0.005")
         wait_until(lambda before=before: rows_kept(root) > before)  # type: ignore[misc]
         time.sleep(chance.uniform(0, 0.8 * num_images * 0.005 / num_kills))
         assert process.poll() is None, "it ended before it was killed"

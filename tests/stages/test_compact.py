@@ -208,6 +208,18 @@ def test_counts_missing_for_parts_are_made_before_the_parts_go(tmp_path: Path) -
     assert status_counts(written.captions.root) == {"ok": 9, "missing": 1}
 
 
+@pytest.mark.parametrize("column", ["seconds", "qa_flags", "quantization"])
+def test_a_column_that_an_earlier_version_did_not_write_is_null(
+    tmp_path: Path, column: str
+) -> None:
+    written = write_set(tmp_path, num_images=8)
+    old = written.captions.part(written.plan.shards[0])
+    pq.write_table(pq.read_table(old).drop_columns([column]), old)
+    compact(written.captions, written.plan)
+    values = [row[column] for row in rows_of(written.captions)]
+    assert values[:4] == [None] * 4 and None not in values[4:]
+
+
 def test_a_held_shard_lease_does_not_hinder_a_compaction(tmp_path: Path) -> None:
     written = write_set(tmp_path)
     lease = claim(written.captions.lease(written.plan.shards[0]))
@@ -215,3 +227,23 @@ def test_a_held_shard_lease_does_not_hinder_a_compaction(tmp_path: Path) -> None
     with lease:
         compact(written.captions, written.plan)
     assert written.captions.is_compacted()
+
+
+def test_of_compactions_that_race_one_publishes_and_the_rows_stay(tmp_path: Path) -> None:
+    written = write_set(tmp_path, num_images=30)
+    before = rows_of(written.captions)
+    children = [os.fork() or compact_once(written) for _ in range(4)]
+    outcomes = {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+    assert outcomes <= {0, 3} and 0 in outcomes
+    assert written.captions.newest() == 1
+    assert rows_of(written.captions) == before
+    assert list(written.captions.staging.iterdir()) == []
+
+
+def compact_once(written: Written) -> int:
+    """Compact in this (forked) process: it ends with 3 where another one is at it."""
+    try:
+        compact(written.captions, written.plan, rows_per_file=4)
+    except BusyError:
+        os._exit(3)
+    os._exit(0)

@@ -6,6 +6,7 @@ import pytest
 from caption_sets import Written, write_set
 from vprcap.captions import read_captions, status_counts
 from vprcap.errors import BusyError, InvalidError
+from vprcap.files import write_json
 from vprcap.journal import Journal, read_journals
 from vprcap.lease import claim
 from vprcap.row_filter import parse_filter
@@ -70,8 +71,13 @@ def test_what_an_earlier_attempt_journaled_does_not_keep_rows_that_are_meant_now
     assert kept(written, 0) == ["00.jpg", "01.jpg", "03.jpg"]
 
 
-def test_a_retry_killed_at_any_step_has_every_row_in_a_part_or_in_a_journal(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("compacted", "num_steps"), [(False, 4), (True, 7)])
+def test_a_retry_killed_at_any_step_has_every_row_in_a_part_or_in_a_journal(
+    tmp_path: Path, compacted: bool, num_steps: int
+) -> None:
     written = write_set(tmp_path, statuses=STATUSES)
+    for _ in range(2 * compacted):  # the second time the parts go
+        compact(written.captions, written.plan)
     good = {f"{number:02}.jpg" for number in range(10)} - STATUSES.keys()
     for number in range(1, 20):
         killed = os.fork() or die_at(written, number)
@@ -81,7 +87,10 @@ def test_a_retry_killed_at_any_step_has_every_row_in_a_part_or_in_a_journal(tmp_
         assert good <= safe
         if status == 0:
             break
-    assert number == 4, "killed at the flush, the rename and the flush of the folder; then it ended"
+    # Killed at the flush of a journal, at the rename of a part and at the flush of its folder, and
+    # ended in the 4th try; of a compacted set at the flushes of three parts and of two folders,
+    # then at the last of the six steps that two parts take, and ended in the 7th.
+    assert number == num_steps
     assert done(written) == [1]
 
 
@@ -143,3 +152,11 @@ def test_counts_of_a_reopened_shard_are_not_those_of_its_former_part(tmp_path: P
 def test_what_is_no_filter_is_refused_with_how_to_write_one(where: str) -> None:
     with pytest.raises(InvalidError, match=r"write status=NAME"):
         parse_filter(where)
+
+
+def test_an_image_that_was_given_up_gets_a_fresh_chance(tmp_path: Path) -> None:
+    written = write_set(tmp_path, statuses={"01.jpg": "poison"})
+    note = written.captions.attempts(written.plan.shards[0])
+    write_json(note, {"guilty": {"01.jpg": "poison"}})
+    assert reopen(written.captions, parse_filter("status=poison")) == 1
+    assert not note.exists()

@@ -119,8 +119,8 @@ def without_a_caption(rows: pa.Table) -> pa.Table:
         ),
         (without_a_caption, {"row ok without caption": ["'05.jpg'"]}),
         (
-            lambda rows: rows.drop_columns(["seconds"]),
-            {"damaged file": ["part-00001-of-00003.parquet has no column seconds"]},
+            lambda rows: rows.drop_columns(["caption"]),
+            {"damaged file": ["part-00001-of-00003.parquet has no column caption"]},
         ),
     ],
 )

@@ -4,8 +4,10 @@ A captioner knows its `config` (what changes the text) and its `framing` (what d
 do to a picture) before any weights are loaded, so that a run with nothing to do stays cheap.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -42,7 +44,7 @@ class OutOfMemory(Exception):  # noqa: N818 - an event that the caller answers w
 
 @runtime_checkable
 class Captioner(Protocol):
-    """Writes captions; greedy, so the text of an image does not depend on its batch."""
+    """Writes captions; greedy, or by seeds: the text of an image does not depend on its batch."""
 
     config: CaptionConfig
     framing: Framing
@@ -54,15 +56,31 @@ class Captioner(Protocol):
         ...
 
     def caption(
-        self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
+        self,
+        pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        should_stop: Callable[[], bool],
+        seeds: Sequence[int] = (),
     ) -> list[Generated]:
         """Caption a batch of framed images.
+
+        Args:
+            pixels: the images.
+            should_stop: asked between tokens.
+            seeds: one an image, where the temperature is above 0.
 
         Raises:
             OutOfMemory: the batch is too large; nothing was captioned.
             Interrupted: `should_stop` became true; nothing was captioned.
         """
         ...
+
+
+def row_seeds(config: CaptionConfig, image_sha256s: Sequence[str | None]) -> list[int]:
+    """Derive the 128-bit seed of each image's caption from its bytes; none of greedy captions."""
+    if not config.temperature:
+        return []
+    texts = (f"{config.seed} {sha256} {config.config_id}".encode() for sha256 in image_sha256s)
+    return [int.from_bytes(blake2b(text, digest_size=16).digest()) for text in texts]
 
 
 def load_captioner(
@@ -73,6 +91,8 @@ def load_captioner(
     prompt: Prompt,
     framing: str,
     max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> Captioner:
     """Build a captioner by name.
 
@@ -84,17 +104,23 @@ def load_captioner(
         prompt: the fixed instruction; ``labels`` has none.
         framing: ``pad`` or ``crop``.
         max_new_tokens: longest caption; ``labels`` writes no tokens.
+        temperature: 0 is greedy; above, captions are sampled. ``labels`` has nothing to sample.
+        seed: of sampling; the seed of each caption derives from it.
     """
     _check_choice("--quantization", quantization, QUANTIZATIONS)
     _check_choice("--framing", framing, FRAMINGS)
     _check_choice("--captioner", captioner, CAPTIONERS)
     if max_new_tokens < 1:
         raise InvalidError(f"--max-new-tokens {max_new_tokens} is too small; it must be at least 1")
+    if not 0 <= temperature < math.inf:
+        raise InvalidError(f"--temperature {temperature:g} is out of range; use 0 to about 1.5")
     if captioner == "fake":
         from vprcap.captioners.fake import FakeCaptioner
 
-        return FakeCaptioner(model or "", prompt, max_new_tokens)
+        return FakeCaptioner(model or "", prompt, max_new_tokens, temperature, seed)
     if captioner == "labels":
+        if temperature:
+            raise InvalidError("labels has nothing to sample; leave --temperature out")
         from vprcap.captioners.labels import LabelCaptioner
 
         return LabelCaptioner(model or DEFAULT_CLASSIFIER, framing)
@@ -106,6 +132,8 @@ def load_captioner(
         prompt=prompt,
         framing=framing,
         max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=seed,
     )
 
 

@@ -51,7 +51,14 @@ class Switches:
 class FakeCaptioner:
     """Deterministic captions from the pixels' hash."""
 
-    def __init__(self, model: str, prompt: Prompt, max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        prompt: Prompt,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         self.switches = _parse(model)
         self.device = "cpu"
         self.framing = Framing("pad", _SIDE)
@@ -69,13 +76,18 @@ class FakeCaptioner:
             framing="pad",
             processor={"side": _SIDE},
             dtype="none",
+            temperature=temperature,
+            seed=seed,
         )
 
     def load(self) -> None:
         """There are no weights."""
 
     def caption(
-        self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
+        self,
+        pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        should_stop: Callable[[], bool],
+        seeds: Sequence[int] = (),
     ) -> list[Generated]:
         """Caption a batch, after the faults that its images ask for."""
         self._run_out_of_memory(len(pixels))
@@ -85,6 +97,8 @@ class FakeCaptioner:
         self._fail(min(map(chance, digests)), should_stop)
         if should_stop():
             raise Interrupted("stopped")
+        if self.config.temperature:
+            digests = [_drawn(digest, seed) for digest, seed in zip(digests, seeds, strict=True)]
         return [self._describe(digest) for digest in digests]
 
     def _run_out_of_memory(self, num_images: int) -> None:
@@ -118,6 +132,11 @@ class FakeCaptioner:
 def chance(digest: bytes) -> float:
     """Return the share of images that a switch must exceed to strike the one of this hash."""
     return int.from_bytes(digest[:4]) / 2**32
+
+
+def _drawn(digest: bytes, seed: int) -> bytes:
+    """Let other words come from another seed, and the same faults."""
+    return digest[:4] + hashlib.sha256(b"%b %d" % (digest, seed)).digest()[4:]
 
 
 def _parse(model: str) -> Switches:

@@ -53,7 +53,10 @@ class LabelCaptioner:
         self._classifier.load(self._device)
 
     def caption(
-        self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
+        self,
+        pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        should_stop: Callable[[], bool],
+        seeds: Sequence[int] = (),
     ) -> list[Generated]:
         """Caption a batch; labels do not depend on it but for the last digits of near ties."""
         if should_stop():

@@ -15,6 +15,7 @@ from vprcap.captioners.watch import TimedOut
 from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.errors import VprcapError, first_line
 from vprcap.images import DecodedImage
+from vprcap.reuse import Reuse
 
 Row = dict[str, Any]
 Item = tuple[str, DecodedImage]
@@ -24,11 +25,16 @@ class RowWriter:
     """Captions the decoded images of one shard."""
 
     def __init__(
-        self, captioner: WatchedCaptioner, attempts: Attempts, should_stop: Callable[[], bool]
+        self,
+        captioner: WatchedCaptioner,
+        attempts: Attempts,
+        should_stop: Callable[[], bool],
+        reuse: Reuse,
     ) -> None:
         self._captioner = captioner
         self._attempts = attempts
         self._should_stop = should_stop
+        self._reuse = reuse
 
     def rows(self, images: Iterable[Item]) -> Iterator[list[Row]]:
         """Yield finished rows, about a batch at a time, in any order.
@@ -40,6 +46,9 @@ class RowWriter:
         for image_id, image in images:
             if image.status != "ok":
                 yield [_row(image_id, image)]
+                continue
+            if (copied := self._reuse.row(image_id, image)) is not None:
+                yield [copied]
                 continue
             batch.append((image_id, image))
             if len(batch) >= self._captioner.batch_size.now:
@@ -54,6 +63,7 @@ class RowWriter:
             part = batch[done : done + self._captioner.batch_size.now]
             rows = self._try(part)
             if rows is not None:
+                self._reuse.remember(rows)
                 yield rows
                 done += len(part)
 
@@ -84,7 +94,10 @@ class RowWriter:
     def _write(self, batch: Sequence[Item]) -> list[Generated]:
         image_ids = [image_id for image_id, _ in batch]
         pixels = [image.pixels for _, image in batch if image.pixels is not None]
-        return self._captioner.caption(image_ids, pixels, self._attempts, self._should_stop)
+        sha256s = [image.sha256 for _, image in batch]
+        return self._captioner.caption(
+            image_ids, pixels, self._attempts, self._should_stop, sha256s
+        )
 
     def _caption_alone(self, item: Item) -> list[Row]:
         begun = time.perf_counter()

@@ -14,22 +14,31 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from vprcap.caption_set import CaptionConfig
 from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
 from vprcap.captioners.in_memory import in_memory
+from vprcap.captioners.sampling import GumbelNoise
 from vprcap.errors import Interrupted
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
 
 
 class TransformersCaptioner:
-    """Greedy captions from a vision-language model."""
+    """Captions, greedy or sampled, from a vision-language model."""
 
     def __init__(
-        self, model: str, *, quantization: str, prompt: Prompt, framing: str, max_new_tokens: int
+        self,
+        model: str,
+        *,
+        quantization: str,
+        prompt: Prompt,
+        framing: str,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self._checkpoint = open_checkpoint(model)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -51,6 +60,8 @@ class TransformersCaptioner:
             framing=framing,
             processor=self._checkpoint.processor_identity,
             dtype=str(self._dtype).removeprefix("torch."),
+            temperature=temperature,
+            seed=seed,
         )
 
     def load(self) -> None:
@@ -58,7 +69,10 @@ class TransformersCaptioner:
         self._model = load_model(self._checkpoint, self._quantization, self._dtype, self._device)
 
     def caption(
-        self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], should_stop: Callable[[], bool]
+        self,
+        pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        should_stop: Callable[[], bool],
+        seeds: Sequence[int] = (),
     ) -> list[Generated]:
         """Caption a batch. Pictures of one size have prompts of one length: they go together."""
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -66,29 +80,40 @@ class TransformersCaptioner:
             groups[image.shape].append(position)
         captions: list[Generated | None] = [None] * len(pixels)
         for positions in groups.values():
-            written = self._generate([pixels[position] for position in positions], should_stop)
+            own_seeds = [seeds[position] for position in positions] if seeds else []
+            written = self._generate([pixels[each] for each in positions], should_stop, own_seeds)
             for position, caption in zip(positions, written, strict=True):
                 captions[position] = caption
         return [caption for caption in captions if caption is not None]
 
     def _generate(
-        self, pixels: Sequence[np.ndarray], should_stop: Callable[[], bool]
+        self,
+        pixels: Sequence[np.ndarray],
+        should_stop: Callable[[], bool],
+        seeds: Sequence[int] = (),
     ) -> list[Generated]:
         def compute() -> tuple[int, torch.Tensor]:
             inputs = self._inputs(pixels)
-            return inputs["input_ids"].shape[1], self._tokens(inputs, should_stop)
+            return inputs["input_ids"].shape[1], self._tokens(inputs, should_stop, seeds)
 
         num_prompt, tokens = in_memory(compute)
         if should_stop():
             raise Interrupted("stopped while a batch was being captioned")
         return [self._read(row, num_prompt) for row in tokens[:, num_prompt:].cpu()]
 
-    def _tokens(self, inputs: Any, should_stop: Callable[[], bool]) -> torch.Tensor:
+    def _tokens(
+        self, inputs: Any, should_stop: Callable[[], bool], seeds: Sequence[int]
+    ) -> torch.Tensor:
         """Generate: prompt and caption of each row, padded behind its end."""
+        noise = LogitsProcessorList()
+        if self.config.temperature:
+            num_prompt = inputs["input_ids"].shape[1]
+            noise.append(GumbelNoise(self.config.temperature, seeds, num_prompt))
         with torch.inference_mode():
             tokens: torch.Tensor = self._model.generate(
                 **inputs,
                 max_new_tokens=self._max_new_tokens,
+                logits_processor=noise,
                 stopping_criteria=StoppingCriteriaList([_StopWhen(should_stop)]),
             )
         return tokens

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vprcap.attempts import Attempts
-from vprcap.captioners import Captioner, Generated, OutOfMemory
+from vprcap.captioners import Captioner, Generated, OutOfMemory, row_seeds
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
 from vprcap.errors import Interrupted, InvalidError, first_line
@@ -23,10 +23,15 @@ class WatchedCaptioner:
     """Calls a captioner so that no batch can stop the run."""
 
     def __init__(
-        self, captioner: Captioner, batch_size: int, timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        captioner: Captioner,
+        batch_size: int,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        load: Callable[[], None] = lambda: None,
     ) -> None:
         self.batch_size = BatchSize(batch_size)
         self._captioner = captioner
+        self._load = load
         self._watch = Watch(timeout_seconds)
         self._failed_in_a_row = 0
         self._succeeded = False
@@ -37,6 +42,7 @@ class WatchedCaptioner:
         pixels: Sequence[np.ndarray],
         attempts: Attempts,
         should_stop: Callable[[], bool],
+        sha256s: Sequence[str | None] = (),
     ) -> list[Generated]:
         """Caption a batch.
 
@@ -45,13 +51,15 @@ class WatchedCaptioner:
             TimedOut: it took too long.
             Interrupted: asked to stop.
         """
+        self._load()
         allowed = self._watch.seconds
+        seeds = row_seeds(self._captioner.config, sha256s)
         with (
             attempts.trying(image_ids),
             self._watch.over(lambda: attempts.note_hang(image_ids)) as late,
         ):
             try:
-                written = self._captioner.caption(pixels, lambda: should_stop() or late())
+                written = self._captioner.caption(pixels, lambda: should_stop() or late(), seeds)
             except OutOfMemory:
                 self.batch_size.failed(len(pixels))
                 raise

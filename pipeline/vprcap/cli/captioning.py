@@ -38,6 +38,10 @@ def caption_command(
     prompt: PromptName = "place",
     framing: Framing = "pad",
     max_new_tokens: MaxNewTokens = 128,
+    temperature: Annotated[
+        float, typer.Option(help="0 is greedy; above, captions are sampled, each by its own seed.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
     batch_size: BatchSize = 16,
     decode_workers: DecodeWorkers = None,
     max_megapixels: MaxMegapixels = 50.0,
@@ -48,6 +52,12 @@ def caption_command(
         int | None,
         typer.Option(help="Worker processes; default: one per visible GPU, one on a CPU."),
     ] = None,
+    no_reuse: Annotated[
+        bool,
+        typer.Option(
+            "--no-reuse", help="Caption also images whose captions could be copied: to measure."
+        ),
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images, into a set of their own.")
     ] = None,
@@ -66,7 +76,9 @@ def caption_command(
     from vprcap.workflows.prepare import Source, prepare
 
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
-    work = WorkOptions(batch_size, decode_workers, max_megapixels, timeout)
+    work = WorkOptions(
+        batch_size, decode_workers, max_megapixels, timeout, reuse=not no_reuse, data_root=root
+    )
     options = JobOptions(
         prepare(source),
         captions_root=captions_root,
@@ -76,6 +88,8 @@ def caption_command(
         prompt=prompt,
         framing=framing,
         max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=seed,
         limit=limit,
     )
     job = open_job(options)
@@ -97,17 +111,20 @@ def _print_job(description: dict[str, str | int | float | None], as_json: bool) 
 
 
 def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:
-    from vprcap.captions import failed_rows, status_counts
+    from vprcap.captions import failed_rows, num_copied, status_counts
 
-    counts = status_counts(captions)
+    counts, copied = status_counts(captions), num_copied(captions)
     if as_json:
-        typer.echo(json.dumps({"captions": str(captions), "statuses": counts}, indent=2))
+        result = {"captions": str(captions), "statuses": counts, "copied": copied}
+        typer.echo(json.dumps(result, indent=2))
         return
     total = f"{sum(counts.values()):,} images"
     if not num_left:
         typer.echo(f"nothing to do: all {total} have their rows")
     typer.echo(captions)
     typer.echo(f"{total}: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()))
+    if copied:
+        typer.echo(f"{copied:,} of them copied from where the same image was captioned before")
     if counts.keys() <= {"ok"}:
         return
     for row in failed_rows(captions, at_most=10):

@@ -44,10 +44,12 @@ def estimate_command(
     batch_size: BatchSize = 16,
     decode_workers: DecodeWorkers = None,
     max_megapixels: MaxMegapixels = 50.0,
-    images: Annotated[int, typer.Option(help="Size of the sample.")] = 64,
-    workers: Annotated[int, typer.Option(help="Workers (GPUs) that will share the work.")] = 1,
+    images: Annotated[int, typer.Option(min=1, help="Size of the sample.")] = 64,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Workers (GPUs) that will share the work.")
+    ] = 1,
     usd_per_hour: Annotated[
-        float | None, typer.Option(help="Price of one worker for an hour, in US dollars.")
+        float | None, typer.Option(min=0, help="Price of one worker for an hour, in US dollars.")
     ] = None,
     allow_partial: Partial = False,
     as_json: Json = False,
@@ -92,7 +94,7 @@ def _lines(result: "Extrapolation", workers: int, usd_per_hour: float | None) ->
     )
     rates = [1 / speed.seconds, 1 / speed.high, 1 / speed.low]
     yield f"speed         {_interval(rates)} images/s a worker"
-    yield f"decoding      {1 / result.decode_seconds:,.4g} images/s beside it"
+    yield f"decoding      {1 / result.decode_seconds:,.4g} images/s, by the decoders of one worker"
     yield f"weights       {result.load_seconds:.1f} s to load, not in the hours"
     yield f"left          {result.images_left:,} images"
     yield f"{'GPU-hours' if on_gpu else 'worker-hours':<13} {_interval(result.hours)}"

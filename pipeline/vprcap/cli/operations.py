@@ -35,7 +35,9 @@ def status_command(
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every few seconds until all is done.")
     ] = False,
-    every: Annotated[float, typer.Option(help="Seconds between two looks of --watch.")] = 10.0,
+    every: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between two looks of --watch.")
+    ] = 10.0,
     prometheus: Annotated[
         Path | None,
         typer.Option(help="Also write a text file for Prometheus' node_exporter, e.g. x.prom."),

@@ -20,6 +20,8 @@ from vprcap.errors import Interrupted, VprcapError
 from vprcap.stopping import stop_on_signals
 
 ENDED_BY_ERROR = 1
+"""How Python ends after an exception that nobody caught."""
+_PATHS = frozenset({"manifest", "captions_root", "data_root"})
 
 
 def worker_command(job: JobOptions, work: WorkOptions) -> list[str]:
@@ -31,10 +33,14 @@ def worker_command(job: JobOptions, work: WorkOptions) -> list[str]:
 def parse_options(text: str) -> tuple[JobOptions, WorkOptions]:
     """Read back what `worker_command` wrote."""
     stored = json.loads(text)
-    job = stored["job"]
-    for name in ("manifest", "captions_root"):
-        job[name] = None if job[name] is None else Path(job[name])
-    return JobOptions(**job), WorkOptions(**stored["work"])
+    job, work = _with_paths(stored["job"]), _with_paths(stored["work"])
+    return JobOptions(**job), WorkOptions(**work)
+
+
+def _with_paths(stored: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no paths."""
+    paths = {name: Path(stored[name]) for name in _PATHS & stored.keys() if stored[name]}
+    return {**stored, **paths}
 
 
 def main() -> None:

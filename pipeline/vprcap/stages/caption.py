@@ -14,6 +14,7 @@ from vprcap.lease import read_holder
 from vprcap.leftovers import remove_leftovers
 from vprcap.plan import Shard
 from vprcap.progress import Progress
+from vprcap.reuse import Reuse, open_reuse
 from vprcap.stopping import StopFlag, stop_on_signals
 from vprcap.worker import Worker
 
@@ -39,7 +40,9 @@ def caption(
     remove_leftovers(job.captions)
     if not job.pending:
         return job.captions.root
-    job.captions.create(job.captioner.config, asdict(job.plan.info))
+    config = job.captioner.config
+    job.captions.create(config, asdict(job.plan.info))
+    reuse = open_reuse(job.captions, config.config_id, work.data_root) if work.reuse else Reuse()
     with (
         stop_on_signals() as stop,
         DecodePool(
@@ -48,7 +51,7 @@ def caption(
         Progress("captioning", job.num_left, "images", listener) as progress,
     ):
         try:
-            left = Worker(job, work, pool, progress, stop).work(job.pending)
+            left = Worker(job, work, pool, progress, stop, reuse).work(job.pending)
         except Interrupted as stopped:
             raise _stopped(job, progress, stop, stopped) from stopped
     if left:

@@ -104,7 +104,7 @@ def _rows_of(captions: CaptionSet, plan: Plan, shard: Shard) -> pa.Table:
             "move it away and run `vprcap caption` again"
         )
     if read_summary(captions.summary(shard)) is None:  # the part it could be made from will go
-        write_json(captions.summary(shard), asdict(summarise(part.name, rows["status"])))
+        write_json(captions.summary(shard), asdict(summarise(part.name, rows)))
     return rows
 
 

@@ -50,6 +50,7 @@ def _reopen(captions: CaptionSet, shard: Shard, where: RowFilter) -> int:
         if len(kept) < len(rows):
             # What a killed attempt journaled may hold rows that are meant this time.
             remove_journals(captions.journals, shard.name)
+            captions.attempts(shard).unlink(missing_ok=True)  # every image gets a fresh chance
             with Journal(captions.journals, shard.name, lease.token) as journal:
                 journal.append(kept)
             _retire(part, captions.retired(shard), captions.summary(shard))

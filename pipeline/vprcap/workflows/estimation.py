@@ -2,13 +2,14 @@
 
 The sample is drawn at random over the whole plan and captioned by the very stage that captions
 everything, into a folder that is thrown away. Two things are measured: how long the model takes
-from the end of one batch to the end of the next, and how fast this machine decodes. They run
-beside each other, so the slower of the two is the speed.
+from the end of one batch to the end of the next, and how fast this machine decodes (of so few
+images all are decoded before the model needs them, which later would not be so). On a GPU the two
+run beside each other and the slower one is the speed; on a CPU they share its cores and add up.
 """
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,7 +90,7 @@ def estimate(
         )
         decode_seconds = _decode_speed(sample, work)
         timed = _Timed(sample.captioner)
-        root = caption(replace(sample, captioner=timed), work)
+        root = caption(replace(sample, captioner=timed), replace(work, reuse=False))
         statuses = status_counts(root)
     num_rows, num_captioned = sum(statuses.values()), sum(count for _, count in timed.ends)
     if len(timed.ends) < 2:
@@ -97,16 +98,16 @@ def estimate(
             f"{num_captioned} of {num_rows} images made {len(timed.ends)} batch; that is too few "
             "to measure speed by: take a smaller --batch-size"
         )
-    speed = measured_speed(timed.ends)
-    share = num_captioned / num_rows  # images that cannot be decoded cost the model nothing
-    of_plan = Speed(speed.seconds * share, speed.low * share, speed.high * share, speed.num_batches)
+    # Images that cannot be decoded cost the model nothing.
+    of_model = measured_speed(timed.ends).times(num_captioned / num_rows)
+    beside = of_model.plus if timed.device == "cpu" else of_model.at_least
     return Extrapolation(
         device=timed.device,
         images_left=job.num_left,
         images_measured=num_rows,
         statuses=statuses,
         batch_size=max(count for _, count in timed.ends),
-        speed=of_plan.at_least(decode_seconds),
+        speed=beside(decode_seconds),
         decode_seconds=decode_seconds,
         load_seconds=timed.load_seconds,
     )
@@ -128,9 +129,11 @@ class _Timed:
         self._captioner.load()
         self.load_seconds = time.perf_counter() - begun
 
-    def caption(self, pixels: Any, should_stop: Callable[[], bool]) -> list[Generated]:
+    def caption(
+        self, pixels: Any, should_stop: Callable[[], bool], seeds: Sequence[int] = ()
+    ) -> list[Generated]:
         """Caption a batch."""
-        written = self._captioner.caption(pixels, should_stop)
+        written = self._captioner.caption(pixels, should_stop, seeds)
         self.ends.append((time.perf_counter(), len(pixels)))
         return written
 
