@@ -6,6 +6,7 @@
     ├── StaleArtefactError  an artefact that was made by another configuration
     ├── BusyError           another process holds what this one needs
     ├── DependencyError     a package, extra or remote model that is needed and absent
+    ├── WorkerError         worker processes died and starting them again leads nowhere
     ├── StorageError        the disk or the file system refused
     └── Interrupted         the run was asked to stop and has saved its work
 
@@ -40,6 +41,10 @@ class DependencyError(VprcapError):
 
 class StorageError(VprcapError):
     """The disk or the file system refused."""
+
+
+class WorkerError(VprcapError):
+    """Worker processes died, and starting them again leads nowhere."""
 
 
 class Interrupted(VprcapError):  # noqa: N818 - it is not an error of the user

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -13,11 +14,19 @@ REPORT_SECONDS = 30.0
 class Progress:
     """Counts finished items of a known total; says how fast and how much longer."""
 
-    def __init__(self, label: str, total: int, unit: str) -> None:
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        unit: str,
+        listener: Callable[[int], None] | None = None,
+    ) -> None:
+        """Show progress, or tell a listener of it: how many items were finished just now."""
         self.label, self.total, self.unit = label, total, unit
         self.done = self._resumed = 0
         self._begun = self._reported = time.monotonic()
-        self._bar = _bar() if sys.stderr.isatty() else None
+        self._listener = listener
+        self._bar = _bar() if sys.stderr.isatty() and listener is None else None
 
     def start_clock(self) -> None:
         """Begin to measure speed now: what came before was loading."""
@@ -26,11 +35,25 @@ class Progress:
     def resume(self, count: int) -> None:
         """Count items that an earlier run finished: done, but no measure of speed."""
         self._resumed += count
-        self.advance(count)
+        self._count(count)
 
     def advance(self, count: int = 1) -> None:
         """Count finished items and show them when it is time."""
+        if self._listener is not None:
+            self._listener(count)
+        self._count(count)
+
+    def say(self, line: str) -> None:
+        """Print a line on stderr without garbling the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _count(self, count: int) -> None:
         self.done += count
+        if self._listener is not None:
+            return
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, speed=self.speed())
         elif time.monotonic() - self._reported >= REPORT_SECONDS:
@@ -56,7 +79,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif self.done:
+        elif self.done and self._listener is None:
             self._report()
 
 

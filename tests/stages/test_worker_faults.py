@@ -18,6 +18,7 @@ from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
 from vprcap.captioners.fake import chance
 from vprcap.captioners.watch import HUNG_EXIT_CODE
 from vprcap.captions import read_captions
+from vprcap.engines.worker_process import worker_command
 from vprcap.errors import Interrupted, InvalidError
 from vprcap.images import Framing, decode_image
 from vprcap.lease import claim, this_host
@@ -63,19 +64,19 @@ def share_that_strikes(images: Path, num_images: int = 1) -> tuple[float, list[s
     return share, [name for _, name in chances[:num_images]]
 
 
-def until_it_lives(manifest: Path, model: str, *options: str, at_most: int) -> list[int]:
+def until_it_lives(manifest: Path, model: str, at_most: int, **options: Any) -> list[int]:
     """Start workers one after the other, as an engine does; return how each one ended."""
     codes: list[int] = []
-    command = ["caption", str(manifest), "--captioner", "fake", "--model", model]
+    job = JobOptions(manifest, captioner="fake", model=model)
+    command = worker_command(job, WorkOptions(decode_workers=1, **options))
     while len(codes) < at_most and codes[-1:] != [0]:
-        ended = subprocess.run(
-            [sys.executable, "-m", "vprcap", *command, "--decode-workers", "1", *options],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert "Traceback" not in ended.stderr
-        codes.append(ended.returncode)
+        # Its stdin stays open, as an engine's does: at its end a worker drains.
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stderr is not None
+            assert b"Traceback" not in process.stderr.read()
+            codes.append(process.wait(timeout=60))
     return codes
 
 
@@ -98,8 +99,7 @@ def check_poison(make_images: MakeImages, *, dead: int, batch_size: int, runs: i
     job = fake_job(manifest)
     if dead:
         left_by_the_dead(job, attempt=dead)
-    options = ("--batch-size", str(batch_size))
-    codes = until_it_lives(manifest, f"crash={share}", *options, at_most=15)
+    codes = until_it_lives(manifest, f"crash={share}", at_most=15, batch_size=batch_size)
     assert codes == [139] * (runs - 1) + [0]
     expected = [
         row
@@ -164,8 +164,9 @@ def test_a_model_that_does_not_return_ends_its_worker_and_its_image_is_found(
     images = make_images(NAMES)
     share, [culprit] = share_that_strikes(images)
     manifest = planned(images)
-    options = ("--batch-size", "2", "--timeout", "0.1")
-    codes = until_it_lives(manifest, f"hard_hang={share}", *options, at_most=5)
+    codes = until_it_lives(
+        manifest, f"hard_hang={share}", at_most=5, batch_size=2, timeout_seconds=0.1
+    )
     assert codes == [HUNG_EXIT_CODE, HUNG_EXIT_CODE, 0]
     statuses = {row["image_id"]: row["status"] for row in rows_of(fake_job(manifest))}
     assert statuses == {name: "timeout" if name == culprit else "ok" for name in NAMES}

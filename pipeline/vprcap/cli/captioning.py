@@ -48,6 +48,10 @@ def caption_command(
     timeout: Annotated[
         float, typer.Option(help="Seconds a batch may take before its images are tried alone.")
     ] = 1800.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; default: one per visible GPU, one on a CPU."),
+    ] = None,
     no_reuse: Annotated[
         bool,
         typer.Option(
@@ -68,33 +72,33 @@ def caption_command(
     Example: vprcap caption --dataset pitts30k --root /data
     """
     from vprcap.caption_job import JobOptions, WorkOptions, open_job
-    from vprcap.stages.caption import caption
+    from vprcap.engines.local import caption_locally, describe
     from vprcap.workflows.prepare import Source, prepare
 
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
     work = WorkOptions(
         batch_size, decode_workers, max_megapixels, timeout, reuse=not no_reuse, data_root=root
     )
-    job = open_job(
-        JobOptions(
-            prepare(source),
-            captions_root=captions_root,
-            captioner=captioner,
-            model=model,
-            quantization=quantization,
-            prompt=prompt,
-            framing=framing,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=seed,
-            limit=limit,
-        )
+    options = JobOptions(
+        prepare(source),
+        captions_root=captions_root,
+        captioner=captioner,
+        model=model,
+        quantization=quantization,
+        prompt=prompt,
+        framing=framing,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=seed,
+        limit=limit,
     )
+    job = open_job(options)
     if dry_run:
-        _print_job(job.describe(), as_json)
+        commands = describe(options, work, workers)
+        _print_job({**job.describe(), "commands": commands}, as_json)
         return
     num_left = job.num_left
-    caption(job, work)
+    caption_locally(options, work, workers)
     _print_captions(job.captions.root, num_left, as_json)
 
 

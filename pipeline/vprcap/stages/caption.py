@@ -3,6 +3,7 @@
 This is one worker in this process (`worker`); start as many as there are GPUs.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,9 +21,14 @@ from vprcap.worker import Worker
 _DEFAULTS = WorkOptions()
 
 
-def caption(job: CaptionJob, work: WorkOptions = _DEFAULTS) -> Path:
+def caption(
+    job: CaptionJob,
+    work: WorkOptions = _DEFAULTS,
+    listener: Callable[[int], None] | None = None,
+) -> Path:
     """Caption what a job has left and return the folder of its caption set.
 
+    Progress is shown, or a listener told of it: how many rows are new, as they become safe.
     A model that does not return ends this process with `HUNG_EXIT_CODE`.
 
     Raises:
@@ -42,7 +48,7 @@ def caption(job: CaptionJob, work: WorkOptions = _DEFAULTS) -> Path:
         DecodePool(
             work.decode_workers or default_workers(), job.captioner.framing, work.max_megapixels
         ) as pool,
-        Progress("captioning", job.num_left, "images") as progress,
+        Progress("captioning", job.num_left, "images", listener) as progress,
     ):
         try:
             left = Worker(job, work, pool, progress, stop, reuse).work(job.pending)
