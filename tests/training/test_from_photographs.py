@@ -257,6 +257,7 @@ def test_two_processes_train_one_model(
         env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert "training: 2 of 2" in done.stderr, "four batches are two for each"

@@ -67,8 +67,10 @@ def fit(
         project_dir=keeping.checkpoint.parent if keeping else None,
     )
     with torch.random.fork_rng():
-        training = _Training(data, combiner_config, config, accelerator, keeping)
-        combiner = training.run(on_epoch)
+        combiner = _Training(data, combiner_config, config, accelerator, keeping).run(on_epoch)
+    # The wrapped model goes before the process group: were it the last to hold gloo's group, it
+    # would join gloo's threads while it holds the interpreter's lock, which they may wait for.
+    accelerator.free_memory()
     accelerator.end_training()
     return combiner.cpu().eval()
 
