@@ -32,6 +32,7 @@ from vprcap.cli.options import (
     Time,
     Workers,
 )
+from vprcap.cli.submitted import print_submitted
 
 
 def caption_command(
@@ -111,7 +112,11 @@ def caption_command(
         _print_job(job.describe(), describe(options, work, run), as_json)
         return
     num_left = job.num_left
-    _print_captions(start(options, work, run).captions, num_left, as_json)
+    started = start(options, work, run)
+    if started.job_id is not None:
+        print_submitted(started, as_json)
+        return
+    _print_captions(started.captions, num_left, as_json)
 
 
 def _print_job(

@@ -28,6 +28,7 @@ from vprcap.cli.options import (
     Time,
     Workers,
 )
+from vprcap.cli.submitted import print_submitted
 
 if TYPE_CHECKING:
     from vprcap.workflows.prepare import Source
@@ -194,6 +195,9 @@ def retry_command(
         EngineOptions(engine, workers, partition, time, gpus, constraint, array, ray_address),
         prompt=prompt,
     )
+    if started.job_id is not None:
+        print_submitted(started, as_json, rows_to_make_again=num_rows)
+        return
     folder = started.captions
     counts = status_counts(folder)
     if as_json:

@@ -26,6 +26,10 @@ def start(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> Started:
             from vprcap.engines.local import caption_locally
 
             return Started(caption_locally(job, work, engine.workers))
+        case "slurm":
+            from vprcap.engines.slurm import submit
+
+            return submit(job, work, engine)
     raise InvalidError(f"no engine {engine.engine!r} here yet; use local")
 
 
@@ -40,4 +44,8 @@ def describe(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> str:
             from vprcap.engines.local import describe
 
             return describe(job, work, engine.workers)
+        case "slurm":
+            from vprcap.engines.slurm import script
+
+            return script(job, engine)
     raise InvalidError(f"no engine {engine.engine!r} here yet; use local")
