@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 JOB = "7"
@@ -28,9 +29,13 @@ class StandIn:
         """Return what was submitted."""
         return (self.folder / "script.sh").read_text()
 
-    def send(self, task: int, number: int) -> None:
-        """Send a signal to every process of a task's step."""
-        os.killpg(int((self.folder / f"step-{task}").read_text()), number)
+    def send(self, task: int, number: int, times: int = 1) -> None:
+        """Send a signal to every process of a task's step, perhaps more than once."""
+        step = int((self.folder / f"step-{task}").read_text())
+        for _ in range(times):
+            with suppress(ProcessLookupError):
+                os.killpg(step, number)
+            time.sleep(0.2)
 
     def set_state(self, task: int, *states: str) -> None:
         """Set what Slurm thinks of a task."""
@@ -48,12 +53,13 @@ class StandIn:
             for path in self.folder.glob("ended-*")
         }
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait until something is true."""
-        until = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < until, "waited too long"
-            time.sleep(0.05)
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is true."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)
 
 
 def install(folder: Path, monkeypatch_path: Callable[[str, str], None]) -> StandIn:
@@ -69,10 +75,14 @@ def install(folder: Path, monkeypatch_path: Callable[[str, str], None]) -> Stand
 
 
 def _sbatch(folder: Path, script: str) -> None:
+    """Take a script; STAND_IN_RUNS says whether its tasks run, and if it is taken at all."""
+    if (runs := os.environ.get("STAND_IN_RUNS", "yes")) == "refuses":
+        sys.exit("sbatch: error: no such partition")
     text = Path(script).read_text()
     (folder / "script.sh").write_text(text)
     match = re.search(r"^#SBATCH --array=0-(\d+)", text, re.MULTILINE)
-    for task in range(int(match[1]) + 1 if match else 1):
+    tasks = int(match[1]) + 1 if match else 1
+    for task in range(tasks if runs == "yes" else 0):
         subprocess.Popen(
             [sys.executable, __file__, folder, "task", str(task), "array" if match else "job"],
             stdin=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ from vprcap.engines.slurm_task import WARNING_SECONDS, CaptionTask
 from vprcap.errors import DependencyError, InvalidError, WorkerError, first_line
 
 if TYPE_CHECKING:
-    from submitit import Executor
+    from submitit import Executor, Job
 
 MAX_TIMEOUTS = 1000
 """Times that a task may use up its time and queue again; submitit's own 3 end a long job."""
@@ -55,26 +55,21 @@ def submit(options: JobOptions, work: WorkOptions, engine: EngineOptions) -> Sta
     executor = submitit.SlurmExecutor(job.captions.slurm, max_num_timeout=MAX_TIMEOUTS)
     executor.update_parameters(**parameters)
     task = CaptionTask(options, work, 60 * parameters["time"], parameters["gpus_per_node"])
-    return submit_tasks(executor, job, task, _num_tasks(engine, job))
+    job.captions.create(job.captioner.config, asdict(job.plan.info))
+    jobs = _submit_array(executor, [task] * _num_tasks(engine, job))
+    job_id = str(jobs[0].job_id).partition("_")[0]
+    return Started(job.captions.root, job_id, len(jobs), executor.folder)
 
 
-def submit_tasks(executor: "Executor", job: CaptionJob, task: CaptionTask, count: int) -> Started:
-    """Submit a task several times, as one array, with any of submitit's executors.
-
-    Raises:
-        WorkerError: it is refused.
-    """
+def _submit_array(executor: "Executor", tasks: Sequence[CaptionTask]) -> "Sequence[Job[None]]":
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    job.captions.create(job.captioner.config, asdict(job.plan.info))
     try:
-        jobs: Sequence[Any] = executor.submit_array([task] * count)
+        return executor.submit_array(tasks)
     except (FailedJobError, FailedSubmissionError) as problem:
         raise WorkerError(
             f"Slurm refuses the job: {first_line(problem)}; --dry-run shows its script"
         ) from None
-    job_id = str(jobs[0].job_id).partition("_")[0]
-    return Started(job.captions.root, job_id, count, executor.folder)
 
 
 def script(options: JobOptions, engine: EngineOptions) -> str:

@@ -66,8 +66,8 @@ class CaptionTask:
             try:
                 caption_locally(self.job, work)
                 return
-            except BusyError as held:
-                _say(held)
+            except BusyError:
+                _say("others hold every shard that is left; looking whether they live")
             if not stop() and not wait_for_holders(open_job(self.job), stop):
                 break
         if stop.signal is not None:
