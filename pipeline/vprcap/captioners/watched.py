@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vprcap.attempts import Attempts
-from vprcap.captioners import Captioner, Generated, OutOfMemory, row_seeds
+from vprcap.captioners import Captioner, Generated, OutOfMemory, Unavailable, row_seeds
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
-from vprcap.errors import Interrupted, InvalidError, first_line
+from vprcap.errors import DependencyError, Interrupted, InvalidError, first_line
 
 # Failures one after the other that are the model's and not the images': at the start of a run
 # few are enough to know.
@@ -50,6 +50,7 @@ class WatchedCaptioner:
             OutOfMemory: the batch is too large; the next one will be smaller.
             TimedOut: it took too long.
             Interrupted: asked to stop.
+            DependencyError: whoever writes the captions was away for as long as a batch may take.
         """
         self._load()
         allowed = self._watch.seconds
@@ -63,6 +64,13 @@ class WatchedCaptioner:
             except OutOfMemory:
                 self.batch_size.failed(len(pixels))
                 raise
+            except Unavailable as problem:
+                if should_stop():
+                    raise Interrupted("stopped while a server was away") from None
+                raise DependencyError(
+                    f"{first_line(problem)}, for {allowed:g} s; every caption so far is kept: "
+                    "run the same command again when it works"
+                ) from None
             except Interrupted:
                 if should_stop() or not late():
                     raise
