@@ -84,4 +84,5 @@ def _run(loop: asyncio.AbstractEventLoop, stack: AsyncExitStack) -> None:
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(timeout=5)
+    if thread is not threading.current_thread():  # objects are collected in any thread
+        thread.join(timeout=5)

@@ -10,6 +10,7 @@ model before it gets another picture.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from itertools import count
@@ -42,6 +43,8 @@ TRIES = 3
 """For a request whose answer is broken."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _SAY_AFTER_SECONDS = 5.0
+_RECHECK_SECONDS = 10.0
+"""After this long a server may have been started again without any request of ours failing."""
 _MAX_ANSWER_BYTES = 2**20
 _MAX_VERSIONS = 10
 _TIMEOUT = httpx2.Timeout(None, connect=10.0, write=60.0)  # who waits for a caption bounds it
@@ -70,7 +73,7 @@ class Server:
         """What answers said of the system that wrote them, in the order of appearance."""
         self._key = api_key
         self._served: ServedModel | None = None
-        self._doubtful = False
+        self._checked_at = 0.0
         self._troubled_since, self._said = 0.0, False
         self._client = in_flight.enter(
             httpx2.AsyncClient(
@@ -92,6 +95,7 @@ class Server:
         for attempt in count():
             try:
                 self._served = find_model(await self._models(), model, self.url)
+                self._checked_at = time.monotonic()
             except AwayError as problem:
                 await self._pause(problem, attempt)
             else:
@@ -140,7 +144,8 @@ class Server:
 
     async def _check_model(self) -> None:
         """See that a server that may have been started again still serves the same model."""
-        if not self._doubtful or self._served is None:
+        now = time.monotonic()
+        if self._served is None or now - self._checked_at < _RECHECK_SECONDS:
             return
         found = find_model(await self._models(), self._served.name, self.url)
         if found != self._served:
@@ -148,7 +153,7 @@ class Server:
                 f"{self.url} served {self._served.identity} when the run began and now "
                 f"{found.identity}; start the former again, or run again for a set of the latter"
             )
-        self._doubtful = False
+        self._checked_at = now
 
     async def _exchange(self, method: str, path: str, body: bytes | None = None) -> Any:
         """Send one request and return the JSON of its answer."""
@@ -159,10 +164,10 @@ class Server:
             ) as response:
                 data = await _read(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as problem:
-            self._doubtful = True
+            self._checked_at = -math.inf
             raise AwayError(f"no connection ({first_line(problem)})") from None
         except httpx2.RequestError as problem:
-            self._doubtful = True
+            self._checked_at = -math.inf
             raise BrokenError(f"its answer broke off ({first_line(problem)})") from None
         status, told = response.status_code, self._without_key(error_message(data))
         wait = seconds_to_wait(response.headers.get("retry-after", ""))
