@@ -30,7 +30,7 @@ class ChatServer:
         whole.replace(self.folder / "behaviour.json")
 
     def start(self) -> None:
-        command = [sys.executable, str(PROGRAM), str(self.port), str(self.folder)]
+        command = [sys.executable, "-ES", str(PROGRAM), str(self.port), str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

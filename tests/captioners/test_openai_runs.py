@@ -178,6 +178,23 @@ def test_an_image_that_ends_the_server_each_time_is_found(
     assert rows == {name: row for name, row in calm.items() if name != "6.jpg"}
 
 
+def test_an_image_that_ends_a_server_that_nobody_starts_again_is_found_run_by_run(
+    options: JobOptions, chat_server: ChatServer
+) -> None:
+    poison = pictures_of(options)["6.jpg"]
+    chat_server.behave(images={poison: {"die": True}})
+    job = open_job(options)
+    work = WorkOptions(decode_workers=1, batch_size=2, timeout_seconds=0.5, reuse=False)
+    for _ in range(3):  # in a batch of two, then twice alone
+        with pytest.raises(DependencyError, match="no connection"):
+            caption(job, work)
+        chat_server.kill()
+        chat_server.start()
+    caption(job, work)
+    error = "ended its worker, alone in its batch, more than once"
+    assert rows_of(job) == {**undisturbed(options), "6.jpg": (None, "poison", error)}
+
+
 @pytest.mark.parametrize("way", ["killed", "broken", "overloaded"])
 def test_a_server_that_stays_away_stops_the_run_and_leaves_no_row_of_failure(
     options: JobOptions, chat_server: ChatServer, way: str

@@ -48,6 +48,11 @@ class OutOfMemory(Exception):  # noqa: N818 - an event that the caller answers w
 class Unavailable(Exception):  # noqa: N818 - an event that says nothing of the images
     """Whoever writes the captions is not there; waiting did not help."""
 
+    def __init__(self, reason: str, ended_at_work: bool = False) -> None:
+        """Take the reason, and whether it ended while it had the images of this batch."""
+        super().__init__(reason)
+        self.ended_at_work = ended_at_work
+
 
 @runtime_checkable
 class Captioner(Protocol):

@@ -111,7 +111,9 @@ class OpenAICaptioner:
         except Interrupted:
             if self._server.trouble is None:
                 raise
-            raise Unavailable(f"{self._server.url}: {self._server.trouble}") from None
+            raise Unavailable(
+                f"{self._server.url}: {self._server.trouble}", self._server.broke_off
+            ) from None
         written = [each for each in captions if isinstance(each, Generated)]
         if len(written) < len(captions):
             raise next(each for each in captions if isinstance(each, FailedError))

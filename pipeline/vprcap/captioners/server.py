@@ -69,6 +69,8 @@ class Server:
         self.url = _checked(base_url)
         self.trouble: str | None = None
         """Why there was no good answer since the last one; None where all is well."""
+        self.broke_off = False
+        """Whether a connection has broken in the middle of an answer since the last good one."""
         self.versions: list[str] = []
         """What answers said of the system that wrote them, in the order of appearance."""
         self._key = api_key
@@ -168,6 +170,7 @@ class Server:
             raise AwayError(f"no connection ({first_line(problem)})") from None
         except httpx2.RequestError as problem:
             self._checked_at = -math.inf
+            self.broke_off = True
             raise BrokenError(f"its answer broke off ({first_line(problem)})") from None
         status, told = response.status_code, self._without_key(error_message(data))
         wait = seconds_to_wait(response.headers.get("retry-after", ""))
@@ -198,7 +201,7 @@ class Server:
         if self.trouble is not None and self._said:
             waited = duration(time.monotonic() - self._troubled_since)
             logger.warning("%s answers again after %s", self.url, waited)
-        self.trouble = None
+        self.trouble, self.broke_off = None, False
 
     def _note_version(self, version: str) -> None:
         if version in self.versions or len(self.versions) >= _MAX_VERSIONS:

@@ -55,29 +55,44 @@ class WatchedCaptioner:
         self._load()
         allowed = self._watch.seconds
         seeds = row_seeds(self._captioner.config, sha256s)
+        try:
+            written = self._call(image_ids, pixels, seeds, attempts, should_stop)
+        except Unavailable as problem:
+            if should_stop():
+                raise Interrupted("stopped while a server was away") from None
+            if problem.ended_at_work:
+                attempts.note_death(image_ids)
+            raise DependencyError(
+                f"{first_line(problem)}, for {allowed:g} s; every caption so far is kept: "
+                "run the same command again when it works"
+            ) from None
+        self.batch_size.succeeded(len(pixels))
+        self._succeeded, self._failed_in_a_row = True, 0
+        return written
+
+    def _call(
+        self,
+        image_ids: Sequence[str],
+        pixels: Sequence[np.ndarray],
+        seeds: Sequence[int],
+        attempts: Attempts,
+        should_stop: Callable[[], bool],
+    ) -> list[Generated]:
+        """Call the captioner under the watch's eyes, its images noted."""
+        allowed = self._watch.seconds
         with (
             attempts.trying(image_ids),
             self._watch.over(lambda: attempts.note_hang(image_ids)) as late,
         ):
             try:
-                written = self._captioner.caption(pixels, lambda: should_stop() or late(), seeds)
+                return self._captioner.caption(pixels, lambda: should_stop() or late(), seeds)
             except OutOfMemory:
                 self.batch_size.failed(len(pixels))
                 raise
-            except Unavailable as problem:
-                if should_stop():
-                    raise Interrupted("stopped while a server was away") from None
-                raise DependencyError(
-                    f"{first_line(problem)}, for {allowed:g} s; every caption so far is kept: "
-                    "run the same command again when it works"
-                ) from None
             except Interrupted:
                 if should_stop() or not late():
                     raise
                 raise TimedOut(f"no caption within {allowed:g} s") from None
-        self.batch_size.succeeded(len(pixels))
-        self._succeeded, self._failed_in_a_row = True, 0
-        return written
 
     def note_failure(self, problem: Exception) -> None:
         """Stop where it is not an image's fault: a thousand such rows would help nobody.
