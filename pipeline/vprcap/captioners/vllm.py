@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -40,6 +40,7 @@ class EngineDied(Exception):  # noqa: N818 - an event that ends the worker
     """The engine's processes are gone; only a new worker can go on."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What is asked of vLLM, in plain values."""
 
