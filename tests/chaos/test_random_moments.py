@@ -14,10 +14,15 @@ from fault_workers import Rehearsal, rows_of, run, start, wait_until_journaled
 NUM_SIGNALS = 10
 
 
-def kill_at_random(rehearsal: Rehearsal, folder: Path, rounds: int) -> int:
-    """Kill three racing workers at random moments, let one more end it; return the kills."""
+def kill_at_random(rehearsal: Rehearsal, folder: Path, at_least: int) -> None:
+    """Kill three racing workers at random moments, let one more end it, until enough died.
+
+    One that had already finished is no kill: how many do depends on how busy the machine is.
+    """
     chance, kills = random.Random(0), 0
-    for number in range(rounds):
+    for number in range(at_least):
+        if kills >= at_least:
+            break
         root = folder / f"{number}"
         workers = [start(rehearsal.manifest, root, model="latency=0.03") for _ in range(3)]
         for worker in workers:
@@ -30,18 +35,18 @@ def kill_at_random(rehearsal: Rehearsal, folder: Path, rounds: int) -> int:
         assert rows_of(root) == rehearsal.rows, f"round {number}"
         shutil.rmtree(root)
     print(f"\n{kills} kills of {kills} at random moments of racing workers survived")
-    return kills
+    assert kills >= at_least
 
 
 def test_racing_workers_killed_at_random_moments_lose_and_double_nothing(
     rehearsal: Rehearsal, tmp_path: Path
 ) -> None:
-    assert kill_at_random(rehearsal, tmp_path, rounds=2) > 0
+    kill_at_random(rehearsal, tmp_path, at_least=3)
 
 
 @pytest.mark.chaos
 def test_sixty_kills_at_random_moments_are_survived(rehearsal: Rehearsal, tmp_path: Path) -> None:
-    assert kill_at_random(rehearsal, tmp_path, rounds=25) >= 60
+    kill_at_random(rehearsal, tmp_path, at_least=60)
 
 
 @pytest.mark.chaos
