@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vprcap.cli.options import (
+    BaseUrl,
     BatchSize,
     Captioner,
     CaptionsRoot,
@@ -14,6 +15,7 @@ from vprcap.cli.options import (
     DecodeWorkers,
     Framing,
     Images,
+    ImageSide,
     Json,
     MaxMegapixels,
     MaxNewTokens,
@@ -37,6 +39,8 @@ def caption_command(
     quantization: Quantization = "nf4",
     prompt: PromptName = "place",
     framing: Framing = "pad",
+    base_url: BaseUrl = None,
+    image_side: ImageSide = 336,
     max_new_tokens: MaxNewTokens = 128,
     temperature: Annotated[
         float, typer.Option(help="0 is greedy; above, captions are sampled, each by its own seed.")
@@ -87,6 +91,8 @@ def caption_command(
         quantization=quantization,
         prompt=prompt,
         framing=framing,
+        base_url=base_url,
+        image_side=image_side,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,
