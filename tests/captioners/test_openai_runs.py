@@ -5,6 +5,7 @@ import io
 import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,8 +20,9 @@ from PIL import Image
 import vprcap.captioners.server as server_module
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job, options_of
 from vprcap.captions import read_captions
+from vprcap.cli import main
 from vprcap.engines.worker_process import worker_command
-from vprcap.errors import DependencyError, InvalidError
+from vprcap.errors import DependencyError
 from vprcap.images import Framing, decode_image
 from vprcap.journal import read_journals
 from vprcap.stages.caption import caption
@@ -245,15 +247,31 @@ def test_a_signal_stops_it_within_moments_and_costs_no_more_than_the_batch(
 
 
 def test_a_wrong_key_is_one_line_before_anything_is_written(
+    options: JobOptions,
+    chat_server: ChatServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chat_server.behave(models=[401, {"error": {"message": "bad key sk-secret"}}])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", chat_server.url)
+    arguments = ["vprcap", "caption", str(options.manifest), "--captioner", "openai"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        f"vprcap: {chat_server.url} wants another key (401 bad key ***); set OPENAI_API_KEY\n"
+    )
+    assert not (options.manifest.with_suffix("") / "captions").exists()
+
+
+def test_the_key_is_in_no_file(
     options: JobOptions, chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    chat_server.behave(models=[401, {"error": {"message": "bad key sk-secret"}}])
-    with pytest.raises(InvalidError, match=r"wants another key \(401 bad key \*\*\*\)"):
-        open_job(options)
-    assert not (options.manifest.with_suffix("") / "captions").exists()
-    chat_server.behave()
     root = run(options).captions.root
     assert {entry["key"] for entry in chat_server.asked()} == {"Bearer sk-secret"}
-    for path in root.rglob("*"):
-        assert path.is_dir() or b"sk-secret" not in path.read_bytes()
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert len(files) >= 4
+    assert not [path for path in files if b"sk-secret" in path.read_bytes()]

@@ -181,7 +181,10 @@ class OpenAICaptioner:
 def _server(base_url: str | None, in_flight: InFlight) -> Server:
     address = base_url or os.environ.get("OPENAI_BASE_URL")
     if not address:
-        raise InvalidError("openai needs a server; give --base-url, e.g. http://localhost:8000/v1")
+        raise InvalidError(
+            "openai needs a server; give --base-url or set OPENAI_BASE_URL, "
+            "e.g. to http://localhost:8000/v1"
+        )
     return Server(address, os.environ.get("OPENAI_API_KEY"), in_flight)
 
 
