@@ -96,6 +96,11 @@ class CaptionJob:
         """Images of the shards that have no part yet."""
         return sum(self.plan.num_rows(shard) for shard in self.pending)
 
+    def now(self) -> "CaptionJob":
+        """Return this job with what is left of it now, its captioner not asked for again."""
+        captions = self.captions.now()
+        return replace(self, captions=captions, pending=_pending(self.plan, captions))
+
     def describe(self) -> dict[str, str | int | float | None]:
         """Say what `caption` would do; the time is from the parts that are finished already."""
         info, captions = self.plan.info, self.captions

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,13 +22,15 @@ import vprcap.captioners.server as server_module
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job, options_of
 from vprcap.captions import read_captions
 from vprcap.cli import main
+from vprcap.engines.local import caption_locally
 from vprcap.engines.worker_process import worker_command
-from vprcap.errors import DependencyError
+from vprcap.errors import DependencyError, Interrupted
 from vprcap.images import Framing, decode_image
 from vprcap.journal import read_journals
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
+from vprcap.stopping import stop_on_signals
 
 NAMES = [f"{i}.jpg" for i in range(8)]
 FRAMING = Framing("pad", 24, (122, 116, 104))
@@ -244,6 +247,29 @@ def test_a_signal_stops_it_within_moments_and_costs_no_more_than_the_batch(
     chat_server.behave()
     assert rows_of(run(options)) == calm
     assert len(chat_server.asked()) == 8 + 4
+
+
+def test_a_signal_ends_the_wait_for_a_server_that_is_not_there(
+    options: JobOptions, chat_server: ChatServer
+) -> None:
+    chat_server.kill()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    begun = time.monotonic()
+    with stop_on_signals(), pytest.raises(Interrupted):
+        timer.start()
+        open_job(options)
+    assert time.monotonic() - begun < 5
+
+
+def test_an_engine_does_not_wait_for_the_server_that_its_worker_gave_up(
+    options: JobOptions, chat_server: ChatServer
+) -> None:
+    chat_server.behave(next=[{}] * 4 + [{"die": True}])
+    work = WorkOptions(decode_workers=1, batch_size=4, timeout_seconds=0.5, reuse=False)
+    begun = time.monotonic()
+    with pytest.raises(DependencyError, match="no connection .*, for 0.5 s; every caption so far"):
+        caption_locally(options, work, workers=1)
+    assert time.monotonic() - begun < 60
 
 
 def test_a_wrong_key_is_one_line_before_anything_is_written(

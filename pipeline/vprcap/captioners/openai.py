@@ -28,6 +28,7 @@ from vprcap.captioners.server import Server
 from vprcap.errors import DependencyError, Interrupted, InvalidError
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
+from vprcap.stopping import asked_to_stop
 
 OPENING_SECONDS = 300.0
 """How long a server is waited for that is not there when a run begins: it loads its weights."""
@@ -165,13 +166,15 @@ class OpenAICaptioner:
         return chat_request(image, self._prompt, self._settings, seed)
 
     def _identify(self, model: str | None) -> ServedModel:
-        begun = time.monotonic()
+        end = time.monotonic() + OPENING_SECONDS
         try:
             return self._in_flight.all(
                 [partial(self._server.identify, model)],
-                lambda: time.monotonic() - begun > OPENING_SECONDS,
+                lambda: time.monotonic() > end or asked_to_stop(),
             )[0]
         except Interrupted:
+            if asked_to_stop():
+                raise
             raise DependencyError(
                 f"no answer from {self._server.url} within {OPENING_SECONDS:g} s "
                 f"({self._server.trouble or 'silence'}); start the server, or check --base-url"

@@ -69,14 +69,13 @@ class Server:
         self.url = _checked(base_url)
         self.trouble: str | None = None
         """Why there was no good answer since the last one; None where all is well."""
-        self.broke_off = False
-        """Whether a connection has broken in the middle of an answer since the last good one."""
         self.versions: list[str] = []
         """What answers said of the system that wrote them, in the order of appearance."""
         self._key = api_key
         self._served: ServedModel | None = None
         self._checked_at = 0.0
         self._troubled_since, self._said = 0.0, False
+        self._broke_off_at = self._answered = -math.inf
         self._client = in_flight.enter(
             httpx2.AsyncClient(
                 headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -84,6 +83,11 @@ class Server:
                 limits=httpx2.Limits(max_connections=None),
             )
         )
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether an answer broke off, and no later request has been answered."""
+        return self._broke_off_at > self._answered
 
     async def identify(self, model: str | None) -> ServedModel:
         """Ask which model is served; wait for a server that is not there yet.
@@ -101,7 +105,7 @@ class Server:
             except AwayError as problem:
                 await self._pause(problem, attempt)
             else:
-                self._note_answer()
+                self._note_answer(self._checked_at)
                 return self._served
         raise AssertionError("unreachable")
 
@@ -117,6 +121,7 @@ class Server:
         for attempt in count():
             try:
                 await self._check_model()
+                sent = time.monotonic()
                 answer = await self._exchange("POST", "/chat/completions", body)
                 caption = read_caption(answer)
             except AwayError as problem:
@@ -125,10 +130,10 @@ class Server:
                     raise FailedError(f"{problem}, {TRIES} times") from None
                 await self._pause(problem, attempt)
             except RefusedError:
-                self._note_answer()
+                self._note_answer(sent)
                 raise
             else:
-                self._note_answer()
+                self._note_answer(sent)
                 self._note_version(version_of(answer))
                 return caption
         raise AssertionError("unreachable")
@@ -141,7 +146,7 @@ class Server:
         """Return what is served; None where the server does not tell."""
         try:
             return await self._exchange("GET", "/models")
-        except NoSuchPageError:
+        except (NoSuchPageError, RefusedError):
             return None
 
     async def _check_model(self) -> None:
@@ -170,7 +175,7 @@ class Server:
             raise AwayError(f"no connection ({first_line(problem)})") from None
         except httpx2.RequestError as problem:
             self._checked_at = -math.inf
-            self.broke_off = True
+            self._broke_off_at = time.monotonic()
             raise BrokenError(f"its answer broke off ({first_line(problem)})") from None
         status, told = response.status_code, self._without_key(error_message(data))
         wait = seconds_to_wait(response.headers.get("retry-after", ""))
@@ -197,11 +202,15 @@ class Server:
             jittered if asked is None else asked + random.uniform(0.1, _FIRST_PAUSE)
         )
 
-    def _note_answer(self) -> None:
-        if self.trouble is not None and self._said:
+    def _note_answer(self, sent: float) -> None:
+        """Note an answer; one to what was sent before the trouble began says nothing of it."""
+        self._answered = max(self._answered, sent)
+        if self.trouble is None or sent < self._troubled_since:
+            return
+        if self._said:
             waited = duration(time.monotonic() - self._troubled_since)
             logger.warning("%s answers again after %s", self.url, waited)
-        self.trouble, self.broke_off = None, False
+        self.trouble = None
 
     def _note_version(self, version: str) -> None:
         if version in self.versions or len(self.versions) >= _MAX_VERSIONS:

@@ -70,7 +70,7 @@ def caption_locally(options: JobOptions, work: WorkOptions, workers: int | None 
         if job.captions.plan_json.exists():
             progress.resume(read_status(job.captions).rows_journaled)
         failure = _Supervisor(worker_command(options, work), own, progress, stop).run()
-    _conclude(open_job(options), failure, stop)
+    _conclude(job.now(), failure, stop)
     return job.captions.root
 
 
