@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vprcap.captioners import Generated
 from vprcap.captioners.chat import (
@@ -24,6 +27,18 @@ from vprcap.captioners.chat import (
 )
 from vprcap.errors import InvalidError
 
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\udc80")
+ANYTHING = st.recursive(
+    SCALARS, lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.text(), deeper)
+)
+MESSAGES = ANYTHING | st.fixed_dictionaries({}, optional={"content": SCALARS, "refusal": SCALARS})
+CHOICES = st.fixed_dictionaries({"message": MESSAGES}, optional={"finish_reason": SCALARS})
+COUNTS = {"prompt_tokens": SCALARS, "completion_tokens": SCALARS}
+ANSWERS = st.fixed_dictionaries(
+    {"choices": st.lists(CHOICES | ANYTHING, min_size=1, max_size=2) | ANYTHING},
+    optional={"usage": st.fixed_dictionaries(COUNTS) | ANYTHING, "model": SCALARS},
+)
+ENTRIES = st.dictionaries(st.sampled_from(["id", "root", "meta", "owned_by", "size"]), ANYTHING)
 URL = "http://server/v1"
 
 
@@ -60,9 +75,9 @@ def test_a_refusal_is_a_status_of_its_own() -> None:
     assert read_caption(answer("", "content_filter")).status == "refused"
 
 
-def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
-    read = read_caption(json.loads(json.dumps(answer("a \ud800 sign"))))
-    assert read.text == "a ? sign"
+def test_half_a_surrogate_pair_does_not_come_through() -> None:
+    read = read_caption(json.loads(json.dumps(answer("a \ud800 sign", "st\ud800op"))))
+    assert (read.text, read.finish_reason) == ("a ? sign", "st op")
 
 
 @pytest.mark.parametrize(
@@ -199,3 +214,32 @@ def test_the_version_is_the_fingerprint_or_the_full_name() -> None:
     assert version_of({"system_fingerprint": "fp_1", "model": "m"}) == "fp_1"
     assert version_of({"system_fingerprint": None, "model": "m-2024"}) == "m-2024"
     assert version_of({"model": 7}) == "unknown"
+
+
+@given(ANSWERS | ANYTHING)
+def test_whatever_a_server_answers_is_broken_or_fits_the_columns(answer: Any) -> None:
+    try:
+        read = read_caption(answer)
+    except BrokenError:
+        return
+    pa.array([read.text, read.finish_reason, read.status], pa.string())
+    pa.array([read.num_prompt_tokens, read.num_output_tokens], pa.int32())
+    pa.array([version_of(answer)], pa.string())
+
+
+@given(st.fixed_dictionaries({"data": st.lists(ENTRIES, max_size=3)}) | ANYTHING)
+def test_whatever_a_server_lists_is_a_model_or_an_error_of_ours(listed: Any) -> None:
+    for name in (None, "a"):
+        try:
+            found = find_model(listed, name, URL)
+        except (AwayError, InvalidError) as problem:
+            assert "\n" not in str(problem)
+        else:
+            pa.array([found.name, found.identity], pa.string())
+
+
+@given(st.binary() | ANYTHING.map(lambda value: json.dumps(value).encode()), st.text())
+def test_whatever_a_server_says_of_an_error_is_text(data: bytes, retry_after: str) -> None:
+    shown(error_message(data)).encode()
+    waited = seconds_to_wait(retry_after)
+    assert waited is None or waited >= 0

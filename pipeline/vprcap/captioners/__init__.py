@@ -56,7 +56,10 @@ class Unavailable(Exception):  # noqa: N818 - an event that says nothing of the 
 
 @runtime_checkable
 class Captioner(Protocol):
-    """Writes captions; greedy, or by seeds: the text of an image does not depend on its batch."""
+    """Writes captions; greedy, or by seeds: the text of an image does not depend on its batch.
+
+    That is promised where we compute; of a server and of vLLM nobody can promise it.
+    """
 
     config: CaptionConfig
     framing: Framing

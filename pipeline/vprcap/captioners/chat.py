@@ -101,7 +101,7 @@ def read_caption(answer: Any) -> Generated:
     text = content or (refusal if isinstance(refusal, str) else "")
     return Generated(
         text.encode(errors="replace").decode().strip(),  # half of a surrogate pair is no text
-        (reason or "stop")[:_MAX_SHOWN],
+        shown(reason or "stop"),
         _num_tokens(answer, "prompt_tokens"),
         _num_tokens(answer, "completion_tokens"),
         "refused" if refused else "ok",
@@ -227,4 +227,4 @@ def shown(text: Any) -> str:
 def _num_tokens(answer: Any, name: str) -> int | None:
     usage = answer.get("usage")
     number = usage.get(name) if isinstance(usage, dict) else None
-    return number if isinstance(number, int) and 0 <= number < _MOST_TOKENS else None
+    return number if type(number) is int and 0 <= number < _MOST_TOKENS else None
