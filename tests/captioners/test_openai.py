@@ -33,7 +33,7 @@ PICTURES = [
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(server_module, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(server_module, "_LONGEST_PAUSE", 0.05)
 
 
 def never() -> bool:
@@ -224,9 +224,9 @@ def test_what_passes_is_tried_again(chat_server: ChatServer, reply: dict[str, An
 
 def test_a_server_may_be_away_for_longer_than_any_number_of_tries(chat_server: ChatServer) -> None:
     captioner = captioner_of(chat_server)
-    chat_server.behave(next=[{"status": 503}] * 12)
+    chat_server.behave(next=[{"status": 503}] * 8)
     assert captioner.caption(PICTURES[:1], never)[0].status == "ok"
-    assert len(chat_server.asked()) == 13
+    assert len(chat_server.asked()) == 9
 
 
 def test_an_image_that_the_server_refuses_is_blamed_and_the_others_are_asked_once(
@@ -271,7 +271,7 @@ def test_a_server_that_fails_on_everything_is_away_and_no_image_is_blamed(
     captioner = captioner_of(chat_server)
     chat_server.behave(always={"status": 500})
     with pytest.raises(Unavailable, match="500"):
-        captioner.caption(PICTURES[:1], within(1.0))
+        captioner.caption(PICTURES[:1], within(0.5))
     chat_server.behave()
     assert captioner.caption(PICTURES[:1], never)[0].status == "ok"
 
@@ -302,9 +302,9 @@ def test_asked_to_stop_it_stops_though_the_server_does_not_answer(chat_server: C
 def test_a_server_that_is_not_there_yet_is_waited_for(
     chat_server: ChatServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "_SAY_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr(server_module, "_SAY_AFTER_SECONDS", 0.1)
     chat_server.kill()
-    later = threading.Timer(1.0, chat_server.start)
+    later = threading.Timer(0.5, chat_server.start)
     later.start()
     captioner = captioner_of(chat_server)
     later.join()

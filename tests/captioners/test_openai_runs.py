@@ -200,7 +200,9 @@ def test_an_image_that_ends_a_server_that_nobody_starts_again_is_found_run_by_ru
     assert rows_of(job) == {**undisturbed(options), "6.jpg": (None, "poison", error)}
 
 
-@pytest.mark.parametrize("way", ["killed", "broken", "overloaded"])
+@pytest.mark.parametrize(
+    "way", ["killed", "broken", pytest.param("overloaded", marks=pytest.mark.chaos)]
+)
 def test_a_server_that_stays_away_stops_the_run_and_leaves_no_row_of_failure(
     options: JobOptions, chat_server: ChatServer, way: str
 ) -> None:
