@@ -222,7 +222,7 @@ def test_a_mistake_is_one_line_and_exit_code_one(
 
 def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.caption_job import BATCH_SIZE
-    from vprcap.captioners import MAX_NEW_TOKENS
+    from vprcap.captioners import IMAGE_SIDE, MAX_NEW_TOKENS
     from vprcap.cli.captioning import caption_command
     from vprcap.cli.evaluation import eval_command
     from vprcap.cli.scanning import scan_command, shard_command
@@ -240,6 +240,7 @@ def test_defaults_are_those_of_the_stages() -> None:
     assert default(shard_command, "shard_size") == SHARD_SIZE
     assert default(caption_command, "batch_size") == BATCH_SIZE
     assert default(caption_command, "max_new_tokens") == MAX_NEW_TOKENS
+    assert default(caption_command, "image_side") == IMAGE_SIDE
     assert default(caption_command, "max_megapixels") == MAX_MEGAPIXELS
     assert default(scan_command, "max_megapixels") == MAX_MEGAPIXELS
     assert default(train_command, "descriptor_dim") == DESCRIPTOR_DIM

@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from vprcap import stopping
-from vprcap.stopping import stop_on_signals
+from vprcap.stopping import asked_to_stop, stop_on_signals
 
 ALL = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
 
@@ -17,6 +17,15 @@ def test_each_signal_sets_the_flag_and_the_handlers_come_back(number: signal.Sig
         os.kill(os.getpid(), number)
         assert stop() and stop.signal == number
     assert [signal.getsignal(each) for each in ALL] == before
+
+
+def test_code_without_a_flag_can_ask_too_while_signals_are_caught() -> None:
+    assert not asked_to_stop()
+    with stop_on_signals():
+        assert not asked_to_stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked_to_stop()
+    assert not asked_to_stop()
 
 
 def test_what_schedulers_send_after_the_first_signal_changes_nothing() -> None:

@@ -118,6 +118,10 @@ class Attempts:
         """Note that the model does not return from these images; the process will end."""
         self._write(replace(self._note, trying=tuple(image_ids), cause=HANG))
 
+    def note_death(self, image_ids: Sequence[str]) -> None:
+        """Note that a server ended while it had these images: that counts as a worker's death."""
+        self._write(replace(self._note, trying=tuple(image_ids)))
+
     def forget(self) -> None:
         """Remove the note: the shard is done."""
         with storage_errors(self.path):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vprcap.caption_set import CaptionSet
-from vprcap.captioners import MAX_NEW_TOKENS, Captioner, load_captioner
+from vprcap.captioners import IMAGE_SIDE, MAX_NEW_TOKENS, Captioner, load_captioner
 from vprcap.captioners.watch import TIMEOUT_SECONDS
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import read_json
@@ -37,6 +37,10 @@ class JobOptions:
     """0: greedy."""
     seed: int = 0
     """Of sampling."""
+    base_url: str | None = None
+    """Of a server; does not change the text."""
+    image_side: int = IMAGE_SIDE
+    """Pixels of the square that a server gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,11 @@ class CaptionJob:
         """Images of the shards that have no part yet."""
         return sum(self.plan.num_rows(shard) for shard in self.pending)
 
+    def now(self) -> "CaptionJob":
+        """Return this job with what is left of it now, its captioner not asked for again."""
+        captions = self.captions.now()
+        return replace(self, captions=captions, pending=_pending(self.plan, captions))
+
     def describe(self) -> dict[str, str | int | float | None]:
         """Say what `caption` would do; the time is from the parts that are finished already."""
         info, captions = self.plan.info, self.captions
@@ -133,6 +142,8 @@ def open_job(options: JobOptions) -> CaptionJob:
         max_new_tokens=options.max_new_tokens,
         temperature=options.temperature,
         seed=options.seed,
+        base_url=options.base_url,
+        image_side=options.image_side,
     )
     # The manifest's name comes first: two splits of one dataset share an image root.
     suffix = "" if limit is None else f"-first-{plan.info.num_images}"
@@ -181,6 +192,8 @@ def options_of(captions: CaptionSet, manifest: Path, prompt: str | None = None) 
     match config.get("captioner"):
         case "transformers":
             kept = ["model", "quantization", "framing", "max_new_tokens"]
+        case "openai" | "vllm":
+            kept = ["model", "framing", "max_new_tokens"]
         case "labels":
             kept = ["model", "framing"]
         case "fake":
@@ -194,6 +207,7 @@ def options_of(captions: CaptionSet, manifest: Path, prompt: str | None = None) 
         limit=None if covered.plan_id == whole.plan_id else covered.num_images,
         temperature=config.get("temperature", 0.0),
         seed=config.get("seed", 0),
+        image_side=config["processor"].get("side", IMAGE_SIDE),
         **{name: config[name] for name in kept},
     )
     if config["captioner"] == "labels":  # they have no prompt

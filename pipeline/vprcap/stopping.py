@@ -38,6 +38,15 @@ class StopFlag:
             raise KeyboardInterrupt
 
 
+_listening: list[StopFlag] = []
+"""Flags that signals set now; signals are the process's, so this is too."""
+
+
+def asked_to_stop() -> bool:
+    """Say whether a signal that is caught now has come, where no flag can be handed down."""
+    return any(flag() for flag in _listening)
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[StopFlag]:
     """Catch the signals while the body runs (only possible in the main thread)."""
@@ -46,8 +55,10 @@ def stop_on_signals() -> Iterator[StopFlag]:
         yield flag
         return
     previous = {number: signal.signal(number, flag.note) for number in _SIGNALS}
+    _listening.append(flag)
     try:
         yield flag
     finally:
+        _listening.remove(flag)
         for number, handler in previous.items():
             signal.signal(number, handler)

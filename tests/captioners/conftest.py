@@ -1,9 +1,11 @@
 """A random LLaVA of a few hundred kilobytes: the real classes, no meaning in its words."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from chat_servers import ChatServer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPVisionConfig,
@@ -81,3 +83,14 @@ def random_llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     processor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def chat_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    """Start a chat server; the environment holds no key and no address."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    server = ChatServer(tmp_path / "chat-server")
+    server.start()
+    yield server
+    server.kill()

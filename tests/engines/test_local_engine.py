@@ -98,6 +98,7 @@ def test_options_survive_the_command_line() -> None:
 def test_each_visible_gpu_gets_a_worker_that_sees_only_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a")
     assert environments(None) == [{"CUDA_VISIBLE_DEVICES": "3"}, {"CUDA_VISIBLE_DEVICES": "GPU-5a"}]
+    assert environments(None, "openai") == [{}], "the GPUs here are not those of its server"
     dry = describe(JobOptions(Path("m.parquet")), WORK, None).splitlines()
     assert [line.split()[0] for line in dry] == [
         "CUDA_VISIBLE_DEVICES=3",

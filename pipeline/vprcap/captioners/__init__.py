@@ -18,12 +18,14 @@ from vprcap.errors import InvalidError
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
 
-CAPTIONERS = ("transformers", "labels", "fake")
+CAPTIONERS = ("transformers", "openai", "vllm", "labels", "fake")
 QUANTIZATIONS = ("nf4", "int8", "none")
 FRAMINGS = ("pad", "crop")
 DEFAULT_MODEL = "llava-hf/llava-1.5-7b-hf"
 DEFAULT_CLASSIFIER = "packaged:efficientnet-lite0"
 MAX_NEW_TOKENS = 128
+IMAGE_SIDE = 336
+"""Pixels of the square that LLaVA-1.5 sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,9 @@ class Generated:
     text: str
     finish_reason: str
     """``stop`` where the model ended by itself, ``length`` where the token limit cut it."""
-    num_prompt_tokens: int
-    num_output_tokens: int
+    num_prompt_tokens: int | None
+    """None where a server does not count."""
+    num_output_tokens: int | None
     status: str = "ok"
 
 
@@ -42,14 +45,29 @@ class OutOfMemory(Exception):  # noqa: N818 - an event that the caller answers w
     """The batch does not fit into memory."""
 
 
+class Unavailable(Exception):  # noqa: N818 - an event that says nothing of the images
+    """Whoever writes the captions is not there; waiting did not help."""
+
+    def __init__(self, reason: str, ended_at_work: bool = False) -> None:
+        """Take the reason, and whether it ended while it had the images of this batch."""
+        super().__init__(reason)
+        self.ended_at_work = ended_at_work
+
+
 @runtime_checkable
 class Captioner(Protocol):
-    """Writes captions; greedy, or by seeds: the text of an image does not depend on its batch."""
+    """Writes captions; greedy, or by seeds: the text of an image does not depend on its batch.
+
+    That is promised where we compute; of a server and of vLLM nobody can promise it.
+    """
 
     config: CaptionConfig
     framing: Framing
-    device: str
-    """Where it computes: ``cpu``, or the name of a GPU."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes: ``cpu``, the name of a GPU, or a server."""
+        ...
 
     def load(self) -> None:
         """Load the weights; a run with nothing to do never asks for them."""
@@ -70,6 +88,7 @@ class Captioner(Protocol):
 
         Raises:
             OutOfMemory: the batch is too large; nothing was captioned.
+            Unavailable: `should_stop` became true while a server was away.
             Interrupted: `should_stop` became true; nothing was captioned.
         """
         ...
@@ -93,19 +112,23 @@ def load_captioner(
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
+    base_url: str | None = None,
+    image_side: int = IMAGE_SIDE,
 ) -> Captioner:
     """Build a captioner by name.
 
     Args:
-        captioner: ``transformers``, ``labels`` or ``fake``.
-        model: hub name, directory or ``packaged:tiny-llava``; of ``labels``, a classifier; of
-            ``fake``, its switches.
+        captioner: ``transformers``, ``openai``, ``vllm``, ``labels`` or ``fake``.
+        model: hub name, directory or ``packaged:tiny-llava``; of ``openai``, as the server names
+            it, or None for its only one; of ``labels``, a classifier; of ``fake``, its switches.
         quantization: ``nf4``, ``int8`` or ``none``; of ``transformers`` only.
         prompt: the fixed instruction; ``labels`` has none.
         framing: ``pad`` or ``crop``.
         max_new_tokens: longest caption; ``labels`` writes no tokens.
         temperature: 0 is greedy; above, captions are sampled. ``labels`` has nothing to sample.
         seed: of sampling; the seed of each caption derives from it.
+        base_url: of ``openai``, the server; None: what ``OPENAI_BASE_URL`` says.
+        image_side: of ``openai``, pixels of the square that is sent.
     """
     _check_choice("--quantization", quantization, QUANTIZATIONS)
     _check_choice("--framing", framing, FRAMINGS)
@@ -124,6 +147,30 @@ def load_captioner(
         from vprcap.captioners.labels import LabelCaptioner
 
         return LabelCaptioner(model or DEFAULT_CLASSIFIER, framing)
+    if captioner == "openai":
+        from vprcap.captioners.openai import OpenAICaptioner
+
+        return OpenAICaptioner(
+            model,
+            base_url=base_url,
+            prompt=prompt,
+            framing=framing,
+            image_side=image_side,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
+    if captioner == "vllm":
+        from vprcap.captioners.vllm import VllmCaptioner
+
+        return VllmCaptioner(
+            model or DEFAULT_MODEL,
+            prompt=prompt,
+            framing=framing,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
     from vprcap.captioners.transformers import TransformersCaptioner
 
     return TransformersCaptioner(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vprcap.attempts import Attempts
-from vprcap.captioners import Captioner, Generated, OutOfMemory, row_seeds
+from vprcap.captioners import Captioner, Generated, OutOfMemory, Unavailable, row_seeds
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
-from vprcap.errors import Interrupted, InvalidError, first_line
+from vprcap.errors import DependencyError, Interrupted, InvalidError, first_line
 
 # Failures one after the other that are the model's and not the images': at the start of a run
 # few are enough to know.
@@ -50,16 +50,42 @@ class WatchedCaptioner:
             OutOfMemory: the batch is too large; the next one will be smaller.
             TimedOut: it took too long.
             Interrupted: asked to stop.
+            DependencyError: whoever writes the captions was away for as long as a batch may take.
         """
         self._load()
         allowed = self._watch.seconds
         seeds = row_seeds(self._captioner.config, sha256s)
+        try:
+            written = self._call(image_ids, pixels, seeds, attempts, should_stop)
+        except Unavailable as problem:
+            if should_stop():
+                raise Interrupted("stopped while a server was away") from None
+            if problem.ended_at_work:
+                attempts.note_death(image_ids)
+            raise DependencyError(
+                f"{first_line(problem)}, for {allowed:g} s; every caption so far is kept: "
+                "run the same command again when it works"
+            ) from None
+        self.batch_size.succeeded(len(pixels))
+        self._succeeded, self._failed_in_a_row = True, 0
+        return written
+
+    def _call(
+        self,
+        image_ids: Sequence[str],
+        pixels: Sequence[np.ndarray],
+        seeds: Sequence[int],
+        attempts: Attempts,
+        should_stop: Callable[[], bool],
+    ) -> list[Generated]:
+        """Call the captioner under the watch's eyes, its images noted."""
+        allowed = self._watch.seconds
         with (
             attempts.trying(image_ids),
             self._watch.over(lambda: attempts.note_hang(image_ids)) as late,
         ):
             try:
-                written = self._captioner.caption(pixels, lambda: should_stop() or late(), seeds)
+                return self._captioner.caption(pixels, lambda: should_stop() or late(), seeds)
             except OutOfMemory:
                 self.batch_size.failed(len(pixels))
                 raise
@@ -67,9 +93,6 @@ class WatchedCaptioner:
                 if should_stop() or not late():
                     raise
                 raise TimedOut(f"no caption within {allowed:g} s") from None
-        self.batch_size.succeeded(len(pixels))
-        self._succeeded, self._failed_in_a_row = True, 0
-        return written
 
     def note_failure(self, problem: Exception) -> None:
         """Stop where it is not an image's fault: a thousand such rows would help nobody.

@@ -8,6 +8,7 @@ import typer
 
 from vprcap.cli.options import (
     Array,
+    BaseUrl,
     BatchSize,
     Captioner,
     CaptionsRoot,
@@ -18,6 +19,7 @@ from vprcap.cli.options import (
     Framing,
     Gpus,
     Images,
+    ImageSide,
     Json,
     MaxMegapixels,
     MaxNewTokens,
@@ -46,6 +48,8 @@ def caption_command(
     quantization: Quantization = "nf4",
     prompt: PromptName = "place",
     framing: Framing = "pad",
+    base_url: BaseUrl = None,
+    image_side: ImageSide = 336,
     max_new_tokens: MaxNewTokens = 128,
     temperature: Annotated[
         float, typer.Option(help="0 is greedy; above, captions are sampled, each by its own seed.")
@@ -102,6 +106,8 @@ def caption_command(
         quantization=quantization,
         prompt=prompt,
         framing=framing,
+        base_url=base_url,
+        image_side=image_side,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vprcap.cli.options import (
+    BaseUrl,
     BatchSize,
     Captioner,
     CaptionsRoot,
@@ -14,6 +15,7 @@ from vprcap.cli.options import (
     DecodeWorkers,
     Framing,
     Images,
+    ImageSide,
     Json,
     MaxMegapixels,
     MaxNewTokens,
@@ -40,6 +42,8 @@ def estimate_command(
     quantization: Quantization = "nf4",
     prompt: PromptName = "place",
     framing: Framing = "pad",
+    base_url: BaseUrl = None,
+    image_side: ImageSide = 336,
     max_new_tokens: MaxNewTokens = 128,
     batch_size: BatchSize = 16,
     decode_workers: DecodeWorkers = None,
@@ -71,6 +75,8 @@ def estimate_command(
             quantization=quantization,
             prompt=prompt,
             framing=framing,
+            base_url=base_url,
+            image_side=image_side,
             max_new_tokens=max_new_tokens,
         ),
         WorkOptions(

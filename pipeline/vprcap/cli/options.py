@@ -41,23 +41,37 @@ OfSet = Annotated[
 Captioner = Annotated[
     str,
     typer.Option(
-        help="transformers; labels of an image classifier, the control without a language "
-        "model; or fake for a rehearsal."
+        help="transformers; openai: any server of its chat protocol; vllm, in process; labels of "
+        "an image classifier, the control without a language model; or fake for a rehearsal."
     ),
 ]
 Model = Annotated[
     str | None,
     typer.Option(
         help="Hub name, directory, or packaged:tiny-llava (demonstration); "
-        "default: llava-hf/llava-1.5-7b-hf. Of labels: a classifier's hub name or directory; "
+        "default: llava-hf/llava-1.5-7b-hf. Of openai: as the server names it; default: its only "
+        "one. Of labels: a classifier's hub name or directory; "
         "default: packaged:efficientnet-lite0. Of fake: its faults, e.g. latency=0.02,oom=8."
     ),
 ]
-Quantization = Annotated[str, typer.Option(help="nf4, int8 or none; labels ignores it.")]
+Quantization = Annotated[str, typer.Option(help="nf4, int8 or none; of transformers only.")]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="OPENAI_BASE_URL",
+        help="Server of openai, e.g. http://localhost:8000/v1; its key: OPENAI_API_KEY.",
+    ),
+]
+ImageSide = Annotated[
+    int, typer.Option(help="Pixels of the square that openai sends; LLaVA-1.5 sees 336.")
+]
 PromptName = Annotated[str, typer.Option(help="A shipped prompt, or a text file; labels has none.")]
 Framing = Annotated[str, typer.Option(help="pad keeps the whole picture; crop the centre.")]
 MaxNewTokens = Annotated[int, typer.Option(help="Longest caption, in tokens; not of labels.")]
-BatchSize = Annotated[int, typer.Option(help="Images a batch; halved when out of memory.")]
+BatchSize = Annotated[
+    int,
+    typer.Option(help="Images a batch; halved when out of memory. Of openai: requests at once."),
+]
 DecodeWorkers = Annotated[int | None, typer.Option(help="Processes that decode; default: up to 4.")]
 MaxMegapixels = Annotated[float, typer.Option(help="Larger images are not decoded.")]
 Engine = Annotated[

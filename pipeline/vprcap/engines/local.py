@@ -26,18 +26,19 @@ MAX_DEATHS = 30
 _TICK_SECONDS = 0.5
 
 
-def environments(workers: int | None) -> list[dict[str, str]]:
+def environments(workers: int | None, captioner: str = "transformers") -> list[dict[str, str]]:
     """Return what each worker's environment has of its own: its GPU.
 
     Args:
-        workers: how many; None: one per visible GPU, or one on the CPU.
+        workers: how many; None: one per visible GPU, or one where none is used.
+        captioner: ``openai`` uses the GPUs of its server.
 
     Raises:
         InvalidError: fewer than one.
     """
     if workers is not None and workers < 1:
         raise InvalidError(f"--workers {workers} is too small; use at least 1")
-    gpus = visible_gpus()
+    gpus = [] if captioner == "openai" else visible_gpus()
     count = workers or max(1, len(gpus))
     if not gpus:
         return [{} for _ in range(count)]
@@ -49,7 +50,7 @@ def describe(job: JobOptions, work: WorkOptions, workers: int | None) -> str:
     command = shlex.join(worker_command(job, work))
     return "\n".join(
         " ".join([*(f"{name}={value}" for name, value in own.items()), command])
-        for own in environments(workers)
+        for own in environments(workers, job.captioner)
     )
 
 
@@ -63,7 +64,7 @@ def caption_locally(options: JobOptions, work: WorkOptions, workers: int | None 
         VprcapError: what a worker could not go on with.
     """
     with stop_on_signals() as stop:  # first: a signal is not to be lost while the job is opened
-        own = environments(workers)
+        own = environments(workers, options.captioner)
         job = open_job(options)
         if not job.pending:
             return job.captions.root
@@ -71,7 +72,7 @@ def caption_locally(options: JobOptions, work: WorkOptions, workers: int | None 
             if job.captions.plan_json.exists():
                 progress.resume(read_status(job.captions).rows_journaled)
             failure = _Supervisor(worker_command(options, work), own, progress, stop).run()
-    _conclude(open_job(options), failure, stop)
+    _conclude(job.now(), failure, stop)
     return job.captions.root
 
 
