@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vprcap.images import DecodedImage, Framing, decode_image, frame, upright
 
@@ -213,3 +213,13 @@ def test_a_thumbnail_finds_the_damage_that_decoding_finds(tmp_path: Path, form: 
         assert (small.width, small.height) == (whole.width, whole.height)
         damaged += whole.status != "ok"
     assert 10 <= damaged <= 40
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_every_orientation_is_turned_as_pillow_turns_a_copy(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = io.BytesIO()
+    gradient(40, 20).save(stored, "png", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(stored)).convert("RGB")
+    assert np.array_equal(np.asarray(upright(Image.open(stored))), np.asarray(expected))

@@ -8,6 +8,7 @@
         journal/  leases/  staging/        work under way
         reuse/                             where images are in other sets: a cache
         attempts/                          images that are suspected to have killed workers
+        slurm/                             scripts, pickles and logs of tasks on a cluster
 
 `CaptionSet` is the only code that spells these names. A set never mixes configurations: another
 model, prompt or quantization is another folder.
@@ -199,6 +200,11 @@ class CaptionSet:
     def own_lease(self) -> Path:
         """File that is held by what changes the set as a whole: a compaction, a retry."""
         return self.leases / "set.json"
+
+    @property
+    def slurm(self) -> Path:
+        """Folder of what belongs to tasks on a cluster, which its nodes see as they see the set."""
+        return self.root / "slurm"
 
     @property
     def staging(self) -> Path:

@@ -141,12 +141,15 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation and convert any 8-bit mode to RGB; transparent becomes white."""
-    image = ImageOps.exif_transpose(image)
+    """Apply the EXIF orientation and convert any 8-bit mode to RGB; transparent becomes white.
+
+    The picture that is given may be turned itself: a copy of it costs as much as its resize.
+    """
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def frame(image: Image.Image, framing: Framing) -> Image.Image:

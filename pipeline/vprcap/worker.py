@@ -129,6 +129,8 @@ class Worker:
         num_new = 0
         with Journal(captions.journals, shard.name, lease.token) as journal:
             for batch in self._batches(todo, attempts, should_stop):
+                if should_stop():  # batch systems signal decoders too: their death proves nothing
+                    batch = [row for row in batch if row["status"] != "decode_error"]
                 journal.append(batch)
                 rows |= {row["image_id"]: row for row in batch}
                 copied = _num_copied(batch)

@@ -1,6 +1,7 @@
 """A LLaVA of any size with random weights: what a model of that shape costs, none of its words.
 
-The tokenizer, the prompt and the image processor's steps are those of the shipped tiny LLaVA.
+The tokenizer, the prompt and the image processor's steps are those of the shipped tiny LLaVA. Every
+token that the tokenizer does not know is a word of its own, so equal texts are equal tokens.
 """
 
 import json
@@ -12,7 +13,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 
 from vprcap.tiny_llava import checkpoint_path
 
-_TOKENIZER = ("chat_template.jinja", "generation_config.json", "tokenizer.json")
+_COPIED = ("chat_template.jinja", "generation_config.json", "tokenizer_config.json")
 
 
 def write_random_llava(
@@ -30,10 +31,18 @@ def write_random_llava(
     )
     with torch.device(device):
         LlavaForConditionalGeneration(config).to(dtype).save_pretrained(folder)
-    for name in (*_TOKENIZER, "tokenizer_config.json"):
+    for name in _COPIED:
         shutil.copy(checkpoint_path() / name, folder / name)
+    _write_tokenizer(folder, text.vocab_size)
     _write_processor(folder, vision)
     return folder
+
+
+def _write_tokenizer(folder: Path, vocab_size: int) -> None:
+    tokenizer = json.loads((checkpoint_path() / "tokenizer.json").read_text())
+    words = tokenizer["model"]["vocab"]
+    words |= {f"\u0120w{number}": number for number in range(len(words), vocab_size)}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
 def _write_processor(folder: Path, vision: CLIPVisionConfig) -> None:
@@ -65,6 +74,36 @@ def llava_15_7b() -> tuple[CLIPVisionConfig, LlamaConfig]:
         num_attention_heads=32,
         vocab_size=32064,
         max_position_embeddings=4096,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return vision, text
+
+
+def llava_200m() -> tuple[CLIPVisionConfig, LlamaConfig]:
+    """Realistic proportions at a hundredth of the cost.
+
+    CLIP ViT-B/16 of 86e6 weights, Llama of 134e6. Weights are spread so widely that one token
+    hardly foretells the next: with the usual 0.02, a random Llama repeats one word for ever.
+    """
+    vision = CLIPVisionConfig(
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        image_size=224,
+        patch_size=16,
+        projection_dim=512,
+    )
+    text = LlamaConfig(
+        hidden_size=768,
+        intermediate_size=2048,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        vocab_size=32064,
+        max_position_embeddings=2048,
+        initializer_range=0.06,
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=0,

@@ -7,13 +7,17 @@ from typing import Annotated
 import typer
 
 from vprcap.cli.options import (
+    Array,
     BaseUrl,
     BatchSize,
     Captioner,
     CaptionsRoot,
+    Constraint,
     Dataset,
     DecodeWorkers,
+    Engine,
     Framing,
+    Gpus,
     Images,
     ImageSide,
     Json,
@@ -21,11 +25,16 @@ from vprcap.cli.options import (
     MaxNewTokens,
     Model,
     Partial,
+    Partition,
     PromptName,
     Quantization,
+    RayAddress,
     Root,
     Split,
+    Time,
+    Workers,
 )
+from vprcap.cli.submitted import print_submitted
 
 
 def caption_command(
@@ -52,10 +61,14 @@ def caption_command(
     timeout: Annotated[
         float, typer.Option(help="Seconds a batch may take before its images are tried alone.")
     ] = 1800.0,
-    workers: Annotated[
-        int | None,
-        typer.Option(help="Worker processes; default: one per visible GPU, one on a CPU."),
-    ] = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    partition: Partition = None,
+    time: Time = None,
+    gpus: Gpus = None,
+    constraint: Constraint = None,
+    array: Array = None,
+    ray_address: RayAddress = None,
     no_reuse: Annotated[
         bool,
         typer.Option(
@@ -76,9 +89,11 @@ def caption_command(
     Example: vprcap caption --dataset pitts30k --root /data
     """
     from vprcap.caption_job import JobOptions, WorkOptions, open_job
-    from vprcap.engines.local import caption_locally, describe
+    from vprcap.engines.options import EngineOptions
+    from vprcap.engines.start import describe, start
     from vprcap.workflows.prepare import Source, prepare
 
+    run = EngineOptions(engine, workers, partition, time, gpus, constraint, array, ray_address)
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
     work = WorkOptions(
         batch_size, decode_workers, max_megapixels, timeout, reuse=not no_reuse, data_root=root
@@ -100,20 +115,25 @@ def caption_command(
     )
     job = open_job(options)
     if dry_run:
-        commands = describe(options, work, workers)
-        _print_job({**job.describe(), "commands": commands}, as_json)
+        _print_job(job.describe(), describe(options, work, run), as_json)
         return
     num_left = job.num_left
-    caption_locally(options, work, workers)
-    _print_captions(job.captions.root, num_left, as_json)
+    started = start(options, work, run)
+    if started.job_id is not None:
+        print_submitted(started, as_json)
+        return
+    _print_captions(started.captions, num_left, as_json)
 
 
-def _print_job(description: dict[str, str | int | float | None], as_json: bool) -> None:
+def _print_job(
+    description: dict[str, str | int | float | None], commands: str, as_json: bool
+) -> None:
     if as_json:
-        typer.echo(json.dumps(description, indent=2))
+        typer.echo(json.dumps({**description, "commands": commands}, indent=2))
         return
     for name, value in description.items():
         typer.echo(f"{name.replace('_', ' '):<20} {'unknown' if value is None else value}")
+    typer.echo(f"\n{commands}")
 
 
 def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:

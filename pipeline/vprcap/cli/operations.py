@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vprcap.cli.options import (
+    Array,
     BatchSize,
     Captions,
     CaptionsRoot,
+    Constraint,
     Dataset,
     DecodeWorkers,
+    Engine,
+    Gpus,
     Json,
     MaxMegapixels,
     OfSet,
+    Partition,
+    RayAddress,
     Root,
     Split,
+    Time,
+    Workers,
 )
+from vprcap.cli.submitted import print_submitted
 
 if TYPE_CHECKING:
     from vprcap.workflows.prepare import Source
@@ -156,6 +165,14 @@ def retry_command(
     batch_size: BatchSize = 16,
     decode_workers: DecodeWorkers = None,
     max_megapixels: MaxMegapixels = 50.0,
+    engine: Engine = "local",
+    workers: Workers = None,
+    partition: Partition = None,
+    time: Time = None,
+    gpus: Gpus = None,
+    constraint: Constraint = None,
+    array: Array = None,
+    ray_address: RayAddress = None,
     as_json: Json = False,
 ) -> None:
     """Make rows again, as the set was made; by default those that are not ok.
@@ -164,18 +181,24 @@ def retry_command(
     """
     from vprcap.caption_job import WorkOptions
     from vprcap.captions import status_counts
+    from vprcap.engines.options import EngineOptions
     from vprcap.row_filter import parse_filter
     from vprcap.workflows.retry import retry
 
-    folder, num_rows = retry(
+    started, num_rows = retry(
         _source(manifest, dataset, root, split, captions_root),
         captions,
         parse_filter(where),
         WorkOptions(
             batch_size=batch_size, decode_workers=decode_workers, max_megapixels=max_megapixels
         ),
+        EngineOptions(engine, workers, partition, time, gpus, constraint, array, ray_address),
         prompt=prompt,
     )
+    if started.job_id is not None:
+        print_submitted(started, as_json, rows_to_make_again=num_rows)
+        return
+    folder = started.captions
     counts = status_counts(folder)
     if as_json:
         result = {"captions": str(folder), "rows_made_again": num_rows, "statuses": counts}

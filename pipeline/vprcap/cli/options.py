@@ -74,3 +74,26 @@ BatchSize = Annotated[
 ]
 DecodeWorkers = Annotated[int | None, typer.Option(help="Processes that decode; default: up to 4.")]
 MaxMegapixels = Annotated[float, typer.Option(help="Larger images are not decoded.")]
+Engine = Annotated[
+    str,
+    typer.Option(help="What starts the workers: local, on this machine; slurm; or ray."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Local, ray: worker processes; default: one per GPU, one on a CPU."),
+]
+Partition = Annotated[str | None, typer.Option(help="Slurm: where to queue; default: the site's.")]
+Time = Annotated[
+    str | None,
+    typer.Option(help="Slurm: limit of a task, e.g. 90 (minutes) or 4:00:00; default: 4:00:00."),
+]
+Gpus = Annotated[
+    int | None, typer.Option(help="Slurm: GPUs of each task, a worker on each; default: 1.")
+]
+Constraint = Annotated[
+    str | None, typer.Option(help="Slurm: features that nodes must have, e.g. a100|h100.")
+]
+Array = Annotated[int | None, typer.Option(help="Slurm: tasks that share the work; default: 1.")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Ray: head node of a cluster; default: RAY_ADDRESS, or none.")
+]

@@ -18,6 +18,8 @@ def status_lines(status: SetStatus) -> Iterator[str]:
     )
     counts = ", ".join(f"{count:,} {name}" for name, count in status.statuses.items())
     yield f"statuses      {counts or 'none yet'}"
+    if status.copied:
+        yield f"copied        {status.copied:,} of them from where the image was captioned before"
     stale = len(status.running) - status.workers
     yield (
         f"shards        {len(status.done):,} of {status.shards:,} done, {status.workers:,} running"

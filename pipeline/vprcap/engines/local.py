@@ -63,14 +63,15 @@ def caption_locally(options: JobOptions, work: WorkOptions, workers: int | None 
         WorkerError: workers died again and again without a new row.
         VprcapError: what a worker could not go on with.
     """
-    own = environments(workers, options.captioner)
-    job = open_job(options)
-    if not job.pending:
-        return job.captions.root
-    with stop_on_signals() as stop, Progress("captioning", job.num_left, "images") as progress:
-        if job.captions.plan_json.exists():
-            progress.resume(read_status(job.captions).rows_journaled)
-        failure = _Supervisor(worker_command(options, work), own, progress, stop).run()
+    with stop_on_signals() as stop:  # first: a signal is not to be lost while the job is opened
+        own = environments(workers, options.captioner)
+        job = open_job(options)
+        if not job.pending:
+            return job.captions.root
+        with Progress("captioning", job.num_left, "images") as progress:
+            if job.captions.plan_json.exists():
+                progress.resume(read_status(job.captions).rows_journaled)
+            failure = _Supervisor(worker_command(options, work), own, progress, stop).run()
     _conclude(job.now(), failure, stop)
     return job.captions.root
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from vprcap.caption_job import WorkOptions, open_job, options_of
+from vprcap.engines.options import EngineOptions, Started
+from vprcap.engines.start import start
 from vprcap.errors import StaleArtefactError
 from vprcap.row_filter import RowFilter
-from vprcap.stages.caption import caption
 from vprcap.stages.reopen import reopen
 from vprcap.workflows.caption_sets import open_set
 from vprcap.workflows.prepare import Source
@@ -16,10 +17,11 @@ def retry(
     captions: Path | None,
     where: RowFilter,
     work: WorkOptions,
+    engine: EngineOptions,
     *,
     prompt: str | None = None,
-) -> tuple[Path, int]:
-    """Make the rows that a filter means again; return the set's folder and how many those were.
+) -> tuple[Started, int]:
+    """Make the rows that a filter means again; return what came of it and how many those were.
 
     Also finishes what a retry that was killed has left open.
 
@@ -36,4 +38,4 @@ def retry(
             "the model or the prompt has changed; caption anew, or restore what was used"
         )
     num_rows = reopen(known.captions, where)
-    return caption(open_job(options), work), num_rows
+    return start(options, work, engine), num_rows

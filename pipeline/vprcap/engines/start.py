@@ -1,0 +1,51 @@
+"""Start workers with the engine that a user names: the one place that knows them all.
+
+An engine only starts workers and keeps them alive. What is done, and what is left, it reads from
+the caption set, so a run that one engine began can go on with any other.
+"""
+
+from vprcap.caption_job import JobOptions, WorkOptions
+from vprcap.engines.options import EngineOptions, Started
+from vprcap.errors import InvalidError
+
+
+def start(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> Started:
+    """Caption what a job has left, or have it captioned.
+
+    That others hold what is left is no error of an engine whose own workers are those others.
+
+    Raises:
+        BusyError: another run holds every shard that is left.
+        DependencyError: the engine is not installed, or not of this machine.
+        Interrupted: a signal asked to stop.
+        WorkerError: workers died again and again without a new row.
+        VprcapError: what a worker could not go on with.
+    """
+    match engine.engine:
+        case "local":
+            from vprcap.engines.local import caption_locally
+
+            return Started(caption_locally(job, work, engine.workers))
+        case "slurm":
+            from vprcap.engines.slurm import submit
+
+            return submit(job, work, engine)
+    raise InvalidError(f"no engine {engine.engine!r} here yet; use local")
+
+
+def describe(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> str:
+    """Return the commands, or the script, that `start` would run or submit.
+
+    Raises:
+        DependencyError: the engine is not installed.
+    """
+    match engine.engine:
+        case "local":
+            from vprcap.engines.local import describe
+
+            return describe(job, work, engine.workers)
+        case "slurm":
+            from vprcap.engines.slurm import script
+
+            return script(job, engine)
+    raise InvalidError(f"no engine {engine.engine!r} here yet; use local")
