@@ -115,6 +115,14 @@ def test_a_status_is_shown_with_failures_by_shard(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_that_were_copied_are_shown(tmp_path: Path) -> None:
+    written = write_set(tmp_path)
+    path = written.captions.summary(written.plan.shards[0])
+    write_json(path, {**read_json(path), "copied": 3})
+    lines = list(status_lines(read_status(written.captions)))
+    assert lines[3] == "copied        3 of them from where the image was captioned before"
+
+
 def test_json_holds_every_shard(tmp_path: Path) -> None:
     written = write_set(tmp_path, num_images=12, shards=2)
     write_shard(written, written.plan.shards[2])

@@ -251,6 +251,17 @@ def test_a_signal_stops_it_within_moments_and_costs_no_more_than_the_batch(
     assert len(chat_server.asked()) == 8 + 4
 
 
+def test_a_worker_of_a_server_loads_no_deep_learning_library() -> None:
+    check = (
+        "import sys, vprcap.stages.caption, {module}\n"
+        "print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    for module, heavy in (("vprcap.captioners.openai", "[]"), ("torch", "['torch']")):
+        command = [sys.executable, "-c", check.format(module=module)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == heavy
+
+
 def test_a_signal_ends_the_wait_for_a_server_that_is_not_there(
     options: JobOptions, chat_server: ChatServer
 ) -> None:

@@ -9,27 +9,45 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_workers import Rehearsal, rows_of, run, start, wait_until_journaled
+from fault_workers import Rehearsal, Started, rows_of, run, start, wait_until_journaled
 
 NUM_SIGNALS = 10
 
 
-def kill_at_random(rehearsal: Rehearsal, folder: Path, at_least: int) -> None:
-    """Kill three racing workers at random moments, let one more end it, until enough died.
+NUM_RACING = 3
 
-    One that had already finished is no kill: how many do depends on how busy the machine is.
+
+def race(rehearsal: Rehearsal, root: Path) -> list[Started]:
+    return [start(rehearsal.manifest, root, model="latency=0.03") for _ in range(NUM_RACING)]
+
+
+def seconds_of_a_race(rehearsal: Rehearsal, root: Path) -> float:
+    """Return how long racing workers take that nobody disturbs, on this machine, now."""
+    begun = time.monotonic()
+    codes = [worker.end() for worker in race(rehearsal, root)]
+    assert set(codes) <= {0, 3}  # 3: what is left is in the hands of another
+    return time.monotonic() - begun
+
+
+def kill_at_random(rehearsal: Rehearsal, folder: Path, at_least: int) -> None:
+    """Kill racing workers at random moments, let one more end their work, until enough died.
+
+    The moments are spread over the time of an undisturbed race, so that about half the workers
+    are caught on a machine of any speed; one that had already finished is no kill.
     """
     chance, kills = random.Random(0), 0
-    for number in range(at_least):
+    whole = seconds_of_a_race(rehearsal, folder / "undisturbed")
+    for number in range(10 * at_least):
         if kills >= at_least:
             break
         root = folder / f"{number}"
-        workers = [start(rehearsal.manifest, root, model="latency=0.03") for _ in range(3)]
-        for worker in workers:
-            time.sleep(chance.uniform(0, 0.25))
+        begun, workers = time.monotonic(), race(rehearsal, root)
+        moments = sorted(chance.uniform(0, whole) for _ in workers)
+        for worker, moment in zip(workers, moments, strict=True):
+            time.sleep(max(0.0, begun + moment - time.monotonic()))
             if worker.process.is_alive():
                 os.kill(worker.pid, signal.SIGKILL)
-        kills += [worker.end() for worker in workers].count(-9)
+        kills += [worker.end() for worker in workers].count(-signal.SIGKILL)
         code, said = run(rehearsal.manifest, root)
         assert code == 0, said
         assert rows_of(root) == rehearsal.rows, f"round {number}"

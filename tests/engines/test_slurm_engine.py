@@ -112,13 +112,13 @@ def test_a_task_that_was_cancelled_drains_and_stays_away_and_another_engine_goes
 
 @pytest.mark.chaos
 def test_a_task_whose_time_is_nearly_up_begins_no_shard_and_queues_again(
-    slurm: StandIn, make_images: MakeImages, tmp_path: Path
+    make_images: MakeImages, tmp_path: Path
 ) -> None:
-    """Each run has time for one shard of 3 s: it may begin a second only if it has 3 s left."""
-    job = job_of(make_images(NAMES), "latency=0.75")
+    """Shards take 8 s, a run has 12: after its first one, no other fits."""
+    job = job_of(make_images(NAMES), "latency=2")
     opened = open_job(job)
     executor = submitit.LocalExecutor(opened.captions.slurm, max_num_timeout=9)
-    running = executor.submit(CaptionTask(job, WORK, WARNING_SECONDS + 1.5, 0))
+    running = executor.submit(CaptionTask(job, WORK, WARNING_SECONDS + 12, 0))
     running.wait()
     said = (running.stderr() or "").split("\n")
     assert sum("stopped by the deadline: 4 of 8 images" in line for line in said) == 1

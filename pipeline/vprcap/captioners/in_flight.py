@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from vprcap.errors import Interrupted
 
 _TICK_SECONDS = 0.1
+_ENDING_SECONDS = 30.0
+"""For what was entered to be left; an engine ends its processes."""
 Result = TypeVar("Result")
 
 
@@ -85,4 +87,4 @@ def _run(loop: asyncio.AbstractEventLoop, stack: AsyncExitStack) -> None:
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.call_soon_threadsafe(loop.stop)
     if thread is not threading.current_thread():  # objects are collected in any thread
-        thread.join(timeout=5)
+        thread.join(timeout=_ENDING_SECONDS)

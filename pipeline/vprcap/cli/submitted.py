@@ -25,6 +25,6 @@ def print_submitted(started: "Started", as_json: bool, **more: Any) -> None:
     typer.echo(started.captions)
     for name, value in more.items():
         typer.echo(f"{value:,} {name.replace('_', ' ')}")
-    typer.echo(f"job {started.job_id}: {started.num_tasks:,} tasks, logs in {started.logs}")
+    typer.echo(f"job {started.job_id}, tasks: {started.num_tasks:,}, logs in {started.logs}")
     typer.echo(f"follow it: vprcap status {shlex.quote(str(started.captions))} --watch")
     typer.echo(f"end it:    scancel {started.job_id}")

@@ -29,8 +29,10 @@ from vprcap.errors import DependencyError, InvalidError, WorkerError, first_line
 if TYPE_CHECKING:
     from submitit import Executor, Job
 
-MAX_TIMEOUTS = 1000
-"""Times that a task may use up its time and queue again; submitit's own 3 end a long job."""
+MAX_TIMEOUTS = 200
+"""Times that a task may use up its time and queue again: a month of the default time. submitit's
+own 3 end a long job, and none would let a task go on for ever that is too short to get anywhere.
+Preemptions are not counted."""
 _TIME = "4:00:00"
 _LEAST_MINUTES = 5
 _CPUS_PER_WORKER = 4
@@ -45,14 +47,12 @@ def submit(options: JobOptions, work: WorkOptions, engine: EngineOptions) -> Sta
         InvalidError: an option is out of its range.
         WorkerError: Slurm refuses the job.
     """
-    submitit, parameters, job = _submitit(), _parameters(engine), open_job(options)
+    require(engine)
+    job = open_job(options)
     if not job.pending:
         return Started(job.captions.root)
-    if not shutil.which("sbatch") or not shutil.which("srun"):
-        raise DependencyError(
-            "no Slurm here (sbatch, srun); submit where the cluster is, or see --dry-run"
-        )
-    executor = submitit.SlurmExecutor(job.captions.slurm, max_num_timeout=MAX_TIMEOUTS)
+    parameters = _parameters(engine)
+    executor = _submitit().SlurmExecutor(job.captions.slurm, max_num_timeout=MAX_TIMEOUTS)
     executor.update_parameters(**parameters)
     task = CaptionTask(options, work, 60 * parameters["time"], parameters["gpus_per_node"])
     job.captions.create(job.captioner.config, asdict(job.plan.info))
@@ -70,6 +70,21 @@ def _submit_array(executor: "Executor", tasks: Sequence[CaptionTask]) -> "Sequen
         raise WorkerError(
             f"Slurm refuses the job: {first_line(problem)}; --dry-run shows its script"
         ) from None
+
+
+def require(engine: EngineOptions) -> None:
+    """Refuse what cannot be submitted, before anything is changed.
+
+    Raises:
+        DependencyError: no submitit, or no Slurm on this machine.
+        InvalidError: an option is out of its range.
+    """
+    _submitit()
+    _parameters(engine)
+    if not shutil.which("sbatch") or not shutil.which("srun"):
+        raise DependencyError(
+            "no Slurm here (sbatch, srun); submit where the cluster is, or see --dry-run"
+        )
 
 
 def script(options: JobOptions, engine: EngineOptions) -> str:

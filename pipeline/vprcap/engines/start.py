@@ -33,6 +33,24 @@ def start(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> Started:
     raise InvalidError(f"no engine {engine.engine!r} here yet; use local")
 
 
+def require(engine: EngineOptions) -> None:
+    """Refuse an engine that cannot start here, before anything is changed for it.
+
+    Raises:
+        DependencyError: it is not installed, or not of this machine.
+        InvalidError: an option of it is out of its range.
+    """
+    match engine.engine:
+        case "local":
+            from vprcap.engines.local import environments
+
+            environments(engine.workers)
+        case "slurm":
+            from vprcap.engines.slurm import require
+
+            require(engine)
+
+
 def describe(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> str:
     """Return the commands, or the script, that `start` would run or submit.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vprcap.caption_job import WorkOptions, open_job, options_of
 from vprcap.engines.options import EngineOptions, Started
-from vprcap.engines.start import start
+from vprcap.engines.start import require, start
 from vprcap.errors import StaleArtefactError
 from vprcap.row_filter import RowFilter
 from vprcap.stages.reopen import reopen
@@ -26,9 +26,11 @@ def retry(
     Also finishes what a retry that was killed has left open.
 
     Raises:
+        DependencyError: the engine cannot start here; nothing is changed then.
         StaleArtefactError: the set cannot be made here as it was: another model or processor.
         BusyError: another process works on such a shard, or changes the set.
     """
+    require(engine)
     known = open_set(source, captions)
     options = options_of(known.captions, known.manifest, prompt)
     job = open_job(options)
