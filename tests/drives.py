@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from vprcap.manifest import Manifest, read_manifest
-from vprcap.positives import Task, build_task
+from vprcap.ground_truth.positives import Task, build_task
+from vprcap.manifests.manifest import Manifest, read_manifest
 from vprcap.stages.scan import scan
 
 TILES, STEP_M, DRIVE, SIDE_M = 24, 10, 100, 6_000

@@ -86,7 +86,7 @@ def test_a_dataset_is_scanned_by_name_and_again_after_a_repair(run: Run, tmp_pat
 def test_a_manifest_of_another_rule_than_its_recipes_is_not_reused(
     run: Run, make_images: MakeImages, tmp_path: Path
 ) -> None:
-    from vprcap.manifest import read_manifest
+    from vprcap.manifests.manifest import read_manifest
 
     make_images(["database/@1@2@.jpg", "queries/@1@2@.jpg"], folder="toy")
     recipe = tmp_path / "toy.toml"
@@ -106,8 +106,8 @@ def test_a_manifest_of_another_rule_than_its_recipes_is_not_reused(
 
 
 def test_the_rule_of_ones_own_images_can_be_stated(run: Run, make_images: MakeImages) -> None:
-    from vprcap.manifest import read_manifest
-    from vprcap.rule import PositiveRule
+    from vprcap.manifests.manifest import read_manifest
+    from vprcap.manifests.rule import PositiveRule
 
     images = make_images(["a.jpg"])
     output = images.parent / "m.parquet"
@@ -136,7 +136,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 
 
 def test_the_check_for_heavy_modules_can_fail() -> None:
-    code = "import vprcap.manifest, sys; print('pyarrow' in sys.modules)"
+    code = "import vprcap.manifests.manifest, sys; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "True"
 
@@ -228,7 +228,7 @@ def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.cli.scanning import scan_command, shard_command
     from vprcap.cli.training import train_command
     from vprcap.images import MAX_MEGAPIXELS
-    from vprcap.plan import SHARD_SIZE
+    from vprcap.manifests.plan import SHARD_SIZE
     from vprcap.stages.train import DESCRIPTOR_DIM
     from vprcap.training import TrainConfig
     from vprcap.workflows.ablation import ablate

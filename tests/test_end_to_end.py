@@ -10,7 +10,7 @@ import pytest
 
 from miniatures import NUM_PLACES, write_encoders, write_gsv_cities, write_pitts
 from vprcap.cli import main
-from vprcap.descriptors import QUERY_MODES
+from vprcap.retrieval.descriptors import QUERY_MODES
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from caption_sets import write_set
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.captions import read_captions
+from vprcap.caption_sets.captions import read_captions
 from vprcap.cli import main
 from vprcap.errors import InvalidError
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 from vprcap.workflows.estimation import estimate
+from written_sets import write_set
 
 MakeImages = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]

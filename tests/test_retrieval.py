@@ -121,7 +121,7 @@ def test_every_way_to_ask_finds_the_image_that_was_described_so(
     run: Run, captioned: Path, world: Path
 ) -> None:
     """Each index holds descriptors of one mode; its own caption or picture is the best match."""
-    from vprcap.captions import read_captions
+    from vprcap.caption_sets.captions import read_captions
 
     captions = next((world / "images/captions").glob("*/config.json")).parent
     written = {row["image_id"]: row["caption"] for row in read_captions(captions).to_pylist()}
@@ -180,7 +180,7 @@ def test_another_model_is_refused_and_a_moved_one_accepted(
 
 
 def test_stored_descriptors_are_indexed_as_they_are(run: Run, captioned: Path, world: Path) -> None:
-    from vprcap.descriptors import Descriptors, write_descriptors
+    from vprcap.retrieval.descriptors import Descriptors, write_descriptors
 
     vectors = np.eye(NUM_IMAGES, 16, dtype=np.float32)
     write_descriptors(

@@ -4,16 +4,16 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from vprcap.caption_set import CaptionSet
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.status import read_status
 from vprcap.captioners import IMAGE_SIDE, MAX_NEW_TOKENS, Captioner, load_captioner
 from vprcap.captioners.watch import TIMEOUT_SECONDS
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import read_json
 from vprcap.images import MAX_MEGAPIXELS
-from vprcap.manifest import read_manifest_info
-from vprcap.plan import Plan, Shard, drift, plan_path, read_plan
+from vprcap.manifests.manifest import read_manifest_info
+from vprcap.manifests.plan import Plan, Shard, drift, plan_path, read_plan
 from vprcap.prompt import load_prompt
-from vprcap.status import read_status
 
 BATCH_SIZE = 16
 

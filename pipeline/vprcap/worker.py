@@ -9,21 +9,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from vprcap.attempts import Attempts
 from vprcap.caption_job import CaptionJob, WorkOptions
+from vprcap.caption_sets.captions import build_table, check_part, commit_part
+from vprcap.caption_sets.reuse import Reuse
 from vprcap.captioners.rows import Item, Row, RowWriter, convict
 from vprcap.captioners.watched import WatchedCaptioner
-from vprcap.captions import build_table, check_part, commit_part
+from vprcap.commit_protocol.attempts import Attempts
+from vprcap.commit_protocol.journal import Journal, journal_path, read_journals, remove_journals
+from vprcap.commit_protocol.lease import Lease, claim
 from vprcap.decoding import DecodePool
 from vprcap.errors import Interrupted
 from vprcap.fault_points import passing
 from vprcap.files import storage_errors, write_json
-from vprcap.journal import Journal, journal_path, read_journals, remove_journals
-from vprcap.lease import Lease, claim
-from vprcap.manifest import image_path
-from vprcap.plan import Shard
+from vprcap.manifests.manifest import image_path
+from vprcap.manifests.plan import Shard
 from vprcap.progress import Progress
-from vprcap.reuse import Reuse
 from vprcap.stopping import DEADLINE_EXIT_CODE, StopFlag
 
 # Two batches ahead keep the model busy; more would only hold pixels in memory.

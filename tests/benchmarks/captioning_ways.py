@@ -18,12 +18,12 @@ from PIL import Image
 from transformers import pipeline
 
 from vprcap.caption_job import CaptionJob, WorkOptions
-from vprcap.caption_set import CaptionSet
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import read_captions
 from vprcap.captioners.transformers import TransformersCaptioner
-from vprcap.captions import read_captions
 from vprcap.decoding import DecodePool
 from vprcap.images import decode_image
-from vprcap.manifest import image_path
+from vprcap.manifests.manifest import image_path
 from vprcap.stages.caption import caption
 
 Texts = list[str]

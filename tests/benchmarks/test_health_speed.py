@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vprcap.manifest import image_path, read_manifest
+from vprcap.manifests.manifest import image_path, read_manifest
 from vprcap.stages.check import check
 from vprcap.stages.scan import scan
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vprcap.descriptors import Descriptors, read_descriptors, write_descriptors
 from vprcap.encoders import load_image_encoder
-from vprcap.features import read_features
+from vprcap.evaluation.report import report_from_json
 from vprcap.files import read_json
-from vprcap.report import report_from_json
+from vprcap.retrieval.descriptors import Descriptors, read_descriptors, write_descriptors
+from vprcap.retrieval.features import read_features
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.extract import extract_images
 

@@ -30,11 +30,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from vprcap.caption_job import CaptionJob, WorkOptions
-from vprcap.caption_set import CaptionSet
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import build_table, commit_part, failed_rows, status_counts
 from vprcap.captioners import load_captioner
-from vprcap.captions import build_table, commit_part, failed_rows, status_counts
-from vprcap.journal import Journal, read_journals
-from vprcap.plan import Plan, PlanInfo, Shard, read_plan
+from vprcap.commit_protocol.journal import Journal, read_journals
+from vprcap.manifests.plan import Plan, PlanInfo, Shard, read_plan
 from vprcap.prompt import load_prompt
 from vprcap.stages.caption import caption
 
@@ -143,7 +143,7 @@ def test_claim_and_commit_of_a_shard(
 
 
 def test_claims_alone(tmp_path: Path) -> None:
-    from vprcap.lease import claim
+    from vprcap.commit_protocol.lease import claim
 
     begun = time.perf_counter()
     for number in range(1000):
@@ -235,12 +235,12 @@ def test_compaction_and_verification_hold_one_row_group(tmp_path: Path) -> None:
 MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
-from vprcap.caption_set import CaptionSet
-from vprcap.plan import read_plan
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.manifests.plan import read_plan
 command, root = sys.argv[1], Path(sys.argv[2])
 begun = time.perf_counter()
 if command == "status":
-    from vprcap.status import read_status
+    from vprcap.caption_sets.status import read_status
     told = read_status(CaptionSet(root)).totals()
 else:
     plan = read_plan(root.parent / "set.plan.parquet")

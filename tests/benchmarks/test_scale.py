@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.manifest import read_manifest_info
-from vprcap.plan import plan_path, read_plan
+from vprcap.manifests.manifest import read_manifest_info
+from vprcap.manifests.plan import plan_path, read_plan
 
 pytestmark = pytest.mark.bench
 
@@ -33,7 +33,7 @@ STEPS = {
     "scan": "from vprcap.stages.scan import scan; scan(images, manifest, table=table)",
     "plan": "from vprcap.stages.shard import shard; shard(manifest)",
     "drift": (
-        "from vprcap.plan import drift, plan_path, read_plan; "
+        "from vprcap.manifests.plan import drift, plan_path, read_plan; "
         "assert drift(read_plan(plan_path(manifest)), manifest) == (0, 0)"
     ),
 }

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pytest
 from safetensors.numpy import save_file
 
-from vprcap.manifest import ManifestInfo, build_manifest, write_manifest
-from vprcap.search import nearest
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, write_manifest
+from vprcap.retrieval.search import nearest
 from vprcap.stages.index import index
 from vprcap.stages.search import search
 

@@ -24,8 +24,8 @@ from transformers.models.convnext.image_processing_pil_convnext import ConvNextI
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
+from vprcap.caption_sets.captions import read_captions
 from vprcap.captioners.labels import phrase, sentence
-from vprcap.captions import read_captions
 from vprcap.cli import main
 from vprcap.errors import DependencyError, InvalidError, MissingError
 from vprcap.stages.caption import caption

@@ -20,13 +20,13 @@ from PIL import Image
 
 import vprcap.captioners.server as server_module
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job, options_of
-from vprcap.captions import read_captions
+from vprcap.caption_sets.captions import read_captions
 from vprcap.cli import main
+from vprcap.commit_protocol.journal import read_journals
 from vprcap.engines.local import caption_locally
 from vprcap.engines.worker_process import worker_command
 from vprcap.errors import DependencyError, Interrupted
 from vprcap.images import Framing, decode_image
-from vprcap.journal import read_journals
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from scipy.stats import chisquare
 
-from vprcap.caption_set import CaptionConfig
+from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import load_captioner, row_seeds
 from vprcap.captioners.sampling import GumbelNoise, gumbel_noise
 from vprcap.captioners.transformers import TransformersCaptioner

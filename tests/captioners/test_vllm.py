@@ -15,10 +15,10 @@ import pytest
 
 import vprcap.captioners.vllm as vllm_module
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
+from vprcap.caption_sets.captions import read_captions
 from vprcap.captioners import Generated, load_captioner, row_seeds
 from vprcap.captioners.checkpoint import Checkpoint
 from vprcap.captioners.vllm import EngineDied, VllmCaptioner, engine_arguments, start_engine
-from vprcap.captions import read_captions
 from vprcap.errors import DependencyError, Interrupted
 from vprcap.prompt import Prompt
 from vprcap.stages.caption import caption

@@ -13,7 +13,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from vprcap.captions import read_captions
+from vprcap.caption_sets.captions import read_captions
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
@@ -147,17 +147,17 @@ def _do(
     batch_size: int = 3,
     reuse: bool = True,
 ) -> None:
-    import vprcap.journal
-    import vprcap.lease
+    import vprcap.commit_protocol.journal
+    import vprcap.commit_protocol.lease
     import vprcap.stages.caption
     from vprcap.caption_job import JobOptions, WorkOptions, open_job
-    from vprcap.row_filter import parse_filter
+    from vprcap.caption_sets.row_filter import parse_filter
     from vprcap.stages.compact import compact
     from vprcap.stages.reopen import reopen
 
     if os.environ["VPRCAP_FAULTS"]:  # so that every point is passed within a second
-        vprcap.journal.FSYNC_SECONDS = 0.0
-        vprcap.lease.HEARTBEAT_SECONDS = 0.02
+        vprcap.commit_protocol.journal.FSYNC_SECONDS = 0.0
+        vprcap.commit_protocol.lease.HEARTBEAT_SECONDS = 0.02
     vprcap.stages.caption.DecodePool = _InlineDecoding  # type: ignore[assignment,misc]
     if clock:
         true_time = time.time

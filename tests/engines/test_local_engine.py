@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
+from vprcap.caption_sets.captions import read_captions, status_counts
 from vprcap.captioners.fake import chance
-from vprcap.captions import read_captions, status_counts
+from vprcap.commit_protocol.lease import read_holder
 from vprcap.engines.local import caption_locally, describe, environments
 from vprcap.engines.worker_process import parse_options, worker_command
 from vprcap.errors import InvalidError
 from vprcap.images import Framing, decode_image
-from vprcap.lease import read_holder
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard

@@ -11,13 +11,13 @@ import submitit
 from slurm_stand_in import StandIn, install, wait_until
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.captions import read_captions
+from vprcap.caption_sets.captions import read_captions
+from vprcap.commit_protocol.lease import read_holder
 from vprcap.engines.local import caption_locally
 from vprcap.engines.options import EngineOptions
 from vprcap.engines.slurm import minutes, script, submit
 from vprcap.engines.slurm_task import WARNING_SECONDS, CaptionTask
 from vprcap.errors import DependencyError, InvalidError, WorkerError
-from vprcap.lease import read_holder
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard

@@ -7,11 +7,11 @@ import pytest
 from slurm_stand_in import install
 
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
+from vprcap.commit_protocol.lease import Lease, claim
 from vprcap.engines import slurm_task
 from vprcap.engines.holders import wait_for_holders
 from vprcap.engines.slurm_task import WARNING_SECONDS, CaptionTask
 from vprcap.errors import BusyError, Interrupted, WorkerError
-from vprcap.lease import Lease, claim
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
 
@@ -159,7 +159,7 @@ def never() -> bool:
 def test_holders_that_show_signs_of_life_keep_their_shards(
     job: CaptionJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vprcap.lease.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("vprcap.commit_protocol.lease.HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr("vprcap.engines.holders._LOOK_SECONDS", 0.1)
     with hold(job, 0), hold(job, 1):
         assert not wait_for_holders(job, never)

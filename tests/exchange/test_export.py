@@ -17,12 +17,12 @@ import webdataset
 from PIL import Image
 
 from vprcap.errors import InvalidError, MissingError, StorageError, VprcapError
-from vprcap.estimate import Estimate
+from vprcap.evaluation.estimate import Estimate
+from vprcap.evaluation.predictions import PER_QUERY_SCHEMA
+from vprcap.evaluation.report import RecallReport
 from vprcap.exchange.captioned import read_captioned
 from vprcap.exchange.web_shards import write_web_shards
 from vprcap.files import read_json, write_json
-from vprcap.predictions import PER_QUERY_SCHEMA
-from vprcap.report import RecallReport
 from vprcap.stages.export import FORMATS, export
 from vprcap.stages.import_captions import import_captions
 from vprcap.stages.scan import scan

@@ -10,7 +10,8 @@ import pandas
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.captions import CAPTION_SCHEMA, captions_of, status_counts
+from vprcap.caption_sets.captions import CAPTION_SCHEMA, captions_of, status_counts
+from vprcap.commit_protocol.lease import claim
 from vprcap.errors import (
     BusyError,
     DependencyError,
@@ -21,8 +22,7 @@ from vprcap.errors import (
 )
 from vprcap.exchange.joined import JoinReport, report_from_json
 from vprcap.files import read_json
-from vprcap.lease import claim
-from vprcap.manifest import read_manifest
+from vprcap.manifests.manifest import read_manifest
 from vprcap.stages.import_captions import JOIN_REPORT, import_captions
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard

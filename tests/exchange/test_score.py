@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
 from vprcap.stages.score import score
 
 NUM_DATABASE, NUM_QUERIES, DIM = 40, 12, 6

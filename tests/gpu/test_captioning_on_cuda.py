@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.captions import read_captions, status_counts
+from vprcap.caption_sets.captions import read_captions, status_counts
 from vprcap.city import EVALUATION, write_city
 from vprcap.city.claims import CaptionScore, score_caption
 from vprcap.city.folder import read_attributes

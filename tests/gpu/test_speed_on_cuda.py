@@ -20,12 +20,12 @@ from PIL import Image
 
 from benchmarks.random_llava import llava_15_7b, write_random_llava
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import read_captions
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import read_captions
+from vprcap.caption_sets.status import read_status
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
-from vprcap.status import read_status
 
 NUM_IMAGES = 256
 TFLOP_A_TOKEN = 2 * 6.74e9 / 1e12

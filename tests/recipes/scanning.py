@@ -4,9 +4,9 @@ from pathlib import Path
 
 from frame_miniatures import MINIATURES
 
-from vprcap.manifest import Manifest, read_manifest
-from vprcap.positives import build_task
-from vprcap.recipe import load_recipe
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.manifest import Manifest, read_manifest
+from vprcap.manifests.recipe import load_recipe
 from vprcap.stages.scan import scan_dataset
 
 

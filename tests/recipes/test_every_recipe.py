@@ -19,11 +19,11 @@ import pytest
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.decoding import DecodePool
-from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
-from vprcap.manifest import Manifest, read_manifest
-from vprcap.recipe import load_recipe, recipe_names
-from vprcap.rule import PositiveRule
+from vprcap.manifests.manifest import Manifest, read_manifest
+from vprcap.manifests.recipe import load_recipe, recipe_names
+from vprcap.manifests.rule import PositiveRule
+from vprcap.retrieval.descriptors import Descriptors, write_descriptors
 from vprcap.stages.caption import caption
 from vprcap.stages.evaluate import evaluate
 from vprcap.workflows.prepare import Source, prepare

@@ -14,9 +14,9 @@ from frame_miniatures import (
 from scanning import positives, rows, scanned
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.layouts import vpr_bench as vpr_bench_layout
-from vprcap.manifest import Manifest
-from vprcap.recipe import load_recipe
+from vprcap.manifests.layouts import vpr_bench as vpr_bench_layout
+from vprcap.manifests.manifest import Manifest
+from vprcap.manifests.recipe import load_recipe
 from vprcap.stages.scan import scan_dataset
 
 

@@ -7,8 +7,8 @@ import pytest
 from frame_miniatures import LISTED, MINIATURES, NORDLAND_10, numbered, write_images
 from scanning import miniature, positives, rows, scanned
 
-from vprcap.positives import build_task
-from vprcap.recipe import load_recipe
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.recipe import load_recipe
 
 
 def test_nordland_of_vpr_bench_asks_with_every_tenth_frame(tmp_path: Path) -> None:

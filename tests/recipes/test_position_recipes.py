@@ -10,12 +10,12 @@ import pytest
 from position_truth import CHALLENGE_25M_POSITIVES, TOKYO_POSITIVES, TRUTH, Positives
 from scipy.io import loadmat, savemat
 
-from vprcap.counts import likely_cause
 from vprcap.errors import InvalidError, MissingError
-from vprcap.layouts.at import read_at
-from vprcap.manifest import Manifest, read_manifest
-from vprcap.positives import build_task
-from vprcap.recipe import load_recipe, shipped_recipes
+from vprcap.ground_truth.counts import likely_cause
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.layouts.at import read_at
+from vprcap.manifests.manifest import Manifest, read_manifest
+from vprcap.manifests.recipe import load_recipe, shipped_recipes
 from vprcap.resources import shipped
 from vprcap.stages.scan import scan_dataset
 
@@ -455,7 +455,7 @@ def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(
         raise PermissionError(13, "Permission denied", folder)
 
     minis.MINIATURES["pitts30k"](tmp_path)
-    monkeypatch.setattr("vprcap.layouts.present.os.listdir", refuse)
+    monkeypatch.setattr("vprcap.manifests.layouts.present.os.listdir", refuse)
     with pytest.raises(InvalidError, match="cannot read folder .*/pitts30k/000; make it readable"):
         rescanned("pitts30k", tmp_path)
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import build_table, read_captions, status_counts
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import build_table, read_captions, status_counts
 from vprcap.engines.worker_process import worker_command
 from vprcap.errors import BusyError, InvalidError, StaleArtefactError, StorageError
-from vprcap.plan import plan_path
+from vprcap.manifests.plan import plan_path
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard

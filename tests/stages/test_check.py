@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
-from vprcap.health import health_path, read_health, summarise, to_text, twins_of
-from vprcap.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
+from vprcap.ground_truth.health import health_path, read_health, summarise, to_text, twins_of
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
 from vprcap.stages.check import check
 from vprcap.stages.scan import scan
 

@@ -5,16 +5,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from caption_sets import CONFIG, Written, row, write_set
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import build_table, commit_part, read_captions, status_counts
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import build_table, commit_part, read_captions, status_counts
+from vprcap.caption_sets.generations import changing, next_generation
+from vprcap.caption_sets.row_filter import parse_filter
+from vprcap.caption_sets.shard_rows import finished, iter_shards
+from vprcap.commit_protocol.lease import claim
 from vprcap.errors import BusyError, InvalidError, MissingError, StorageError
-from vprcap.generations import changing, next_generation
-from vprcap.lease import claim
-from vprcap.row_filter import parse_filter
-from vprcap.shard_rows import finished, iter_shards
 from vprcap.stages.compact import compact
 from vprcap.stages.reopen import reopen
+from written_sets import CONFIG, Written, row, write_set
 
 
 def rows_of(captions: CaptionSet) -> list[dict[str, object]]:

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from vprcap.errors import InvalidError
-from vprcap.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
-from vprcap.positives import build_task
-from vprcap.predictions import write_evaluation
+from vprcap.evaluation.predictions import write_evaluation
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
 from vprcap.stages.compare import Variant, compare
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from vprcap.combiner import CombinerConfig, FeatureCombiner
-from vprcap.descriptors import Descriptors, read_descriptors
 from vprcap.errors import InvalidError, MissingError
-from vprcap.features import FeatureWriter
+from vprcap.retrieval.descriptors import Descriptors, read_descriptors
+from vprcap.retrieval.features import FeatureWriter
 from vprcap.stages.describe import describe
 
 IMAGES = 6

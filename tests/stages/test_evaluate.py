@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
-from vprcap.estimate import Estimate
-from vprcap.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
-from vprcap.report import RecallReport, report_from_json
+from vprcap.evaluation.estimate import Estimate
+from vprcap.evaluation.report import RecallReport, report_from_json
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
+from vprcap.retrieval.descriptors import Descriptors, write_descriptors
 from vprcap.stages.evaluate import evaluate
 
 

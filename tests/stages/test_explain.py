@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError
-from vprcap.features import FeatureWriter
-from vprcap.manifest import ManifestInfo, build_manifest, write_manifest
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, write_manifest
+from vprcap.retrieval.descriptors import Descriptors, write_descriptors
+from vprcap.retrieval.features import FeatureWriter
 from vprcap.stages.explain import explain
 from vprcap.words import Words, words_path, write_words
 

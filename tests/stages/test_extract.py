@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.corruption import Corruption
 from vprcap.errors import InvalidError, MissingError
-from vprcap.features import read_features
+from vprcap.evaluation.corruption import Corruption
+from vprcap.retrieval.features import read_features
 from vprcap.stages.caption import caption
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.stages.scan import scan

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError, VprcapError
-from vprcap.index import KINDS, IndexModel, read_index
-from vprcap.manifest import ManifestInfo, build_manifest, write_manifest
-from vprcap.memory import resident_bytes
-from vprcap.search import nearest
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, write_manifest
+from vprcap.retrieval.descriptors import Descriptors, write_descriptors
+from vprcap.retrieval.index import KINDS, IndexModel, read_index
+from vprcap.retrieval.memory import resident_bytes
+from vprcap.retrieval.search import nearest
 from vprcap.stages.index import index
 from vprcap.stages.search import search
 
@@ -231,7 +231,7 @@ def test_image_ids_that_leave_the_image_root_are_refused(make: Make) -> None:
     hostile = pa.table({"image_id": ["../../etc/passwd"], "easting": [0.0], "northing": [0.0]})
     pq.write_table(hostile, root / "images.parquet")
     info = json.loads((root / "index.json").read_text())
-    from vprcap.index import _state
+    from vprcap.retrieval.index import _state
 
     info["files"]["images.parquet"] = _state(root / "images.parquet")
     (root / "index.json").write_text(json.dumps(info))

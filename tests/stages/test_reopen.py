@@ -3,16 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from caption_sets import Written, write_set
-from vprcap.captions import read_captions, status_counts
+from vprcap.caption_sets.captions import read_captions, status_counts
+from vprcap.caption_sets.row_filter import parse_filter
+from vprcap.caption_sets.shard_rows import finished
+from vprcap.commit_protocol.journal import Journal, read_journals
+from vprcap.commit_protocol.lease import claim
 from vprcap.errors import BusyError, InvalidError
 from vprcap.files import write_json
-from vprcap.journal import Journal, read_journals
-from vprcap.lease import claim
-from vprcap.row_filter import parse_filter
-from vprcap.shard_rows import finished
 from vprcap.stages.compact import compact
 from vprcap.stages.reopen import reopen
+from written_sets import Written, write_set
 
 STATUSES = {"01.jpg": "oom", "02.jpg": "refused", "09.jpg": "oom"}
 """Shard 0 (00 to 03) has both, shard 1 (04 to 07) none, shard 2 (08, 09) one."""

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
-from vprcap.caption_set import CaptionSet
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import CAPTION_SCHEMA, num_copied, read_captions
+from vprcap.caption_sets.reuse_index import ReuseIndex
+from vprcap.caption_sets.status import read_status
 from vprcap.captioners.fake import FakeCaptioner
-from vprcap.captions import CAPTION_SCHEMA, num_copied, read_captions
-from vprcap.plan import plan_path, read_plan
-from vprcap.reuse_index import ReuseIndex
+from vprcap.manifests.plan import plan_path, read_plan
 from vprcap.stages.caption import caption
 from vprcap.stages.compact import compact
 from vprcap.stages.scan import scan
 from vprcap.stages.shard import shard
-from vprcap.status import read_status
 
 MakeImages = Callable[..., Path]
 NAMES = [f"{i}.jpg" for i in range(10)]

@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.manifest import Manifest, read_manifest
+from vprcap.manifests.manifest import Manifest, read_manifest
 from vprcap.stages.scan import scan, scan_dataset
 
 MakeImages = Callable[..., Path]
@@ -96,7 +96,7 @@ def test_headings_are_below_360_whatever_is_rounded(make_images: MakeImages) -> 
 def test_a_quoted_cell_may_hold_line_breaks_wherever_the_table_is_cut(
     make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vprcap.layouts.table._BLOCK_BYTES", 64)
+    monkeypatch.setattr("vprcap.manifests.layouts.table._BLOCK_BYTES", 64)
     note = '"' + "a line\n" * 6 + '"'  # 44 bytes, so that blocks of 64 end within some
     rows = "".join(f"{row}.jpg,{note},{row}\n" for row in range(5))
     manifest = scanned(make_images([f"{row}.jpg" for row in range(5)]), f"path,note,frame\n{rows}")

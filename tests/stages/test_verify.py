@@ -5,13 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from caption_sets import CONFIG, Written, row, write_set
-from vprcap.captions import build_table
+from vprcap.caption_sets.captions import build_table
+from vprcap.caption_sets.findings import EXAMPLES, Findings
 from vprcap.errors import StaleArtefactError
 from vprcap.files import write_json
-from vprcap.findings import EXAMPLES, Findings
 from vprcap.stages.compact import compact
 from vprcap.stages.verify import verify
+from written_sets import CONFIG, Written, row, write_set
 
 STATUSES = {"01.jpg": "oom"}
 

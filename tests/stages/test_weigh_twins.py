@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vprcap.descriptors import Descriptors, write_descriptors
 from vprcap.errors import InvalidError, MissingError
-from vprcap.health import HEALTH_SCHEMA, write_health
-from vprcap.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
-from vprcap.rule import PositiveRule
+from vprcap.evaluation.twin_effect import twin_effect_from_json
+from vprcap.ground_truth.health import HEALTH_SCHEMA, write_health
+from vprcap.manifests.manifest import ManifestInfo, build_manifest, read_manifest, write_manifest
+from vprcap.manifests.rule import PositiveRule
+from vprcap.retrieval.descriptors import Descriptors, write_descriptors
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.weigh_twins import weigh_twins
-from vprcap.twin_effect import twin_effect_from_json
 
 ANGLES = {"c0": 0.0, "c1": 1.0, "c2": 2.0, "d0": 0.1, "d1": 2.9, "q0": 0.0, "q1": 1.0, "q2": 2.0}
 """Queries look exactly like their copies. Without these q0 finds d0, and q1 finds d0 before d1."""

@@ -15,14 +15,14 @@ import pytest
 
 import vprcap.worker
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
+from vprcap.caption_sets.captions import read_captions
+from vprcap.caption_sets.row_filter import parse_filter
 from vprcap.captioners.fake import chance
 from vprcap.captioners.watch import HUNG_EXIT_CODE
-from vprcap.captions import read_captions
+from vprcap.commit_protocol.lease import claim, this_host
 from vprcap.engines.worker_process import worker_command
 from vprcap.errors import Interrupted, InvalidError
 from vprcap.images import Framing, decode_image
-from vprcap.lease import claim, this_host
-from vprcap.row_filter import parse_filter
 from vprcap.stages.caption import caption
 from vprcap.stages.reopen import reopen
 from vprcap.stages.scan import scan

@@ -3,8 +3,8 @@ import pyarrow as pa
 import pytest
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.manifest import Manifest, ManifestInfo, build_manifest
-from vprcap.rule import PositiveRule
+from vprcap.manifests.manifest import Manifest, ManifestInfo, build_manifest
+from vprcap.manifests.rule import PositiveRule
 from vprcap.training.places import places_of, positions_of, rows_in_places
 
 

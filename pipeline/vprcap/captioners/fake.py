@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vprcap.caption_set import CaptionConfig
+from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated, OutOfMemory
 from vprcap.errors import Interrupted, InvalidError
 from vprcap.images import Framing

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from vprcap.caption_set import CaptionConfig
+from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
 from vprcap.captioners.classifier import open_classifier
 from vprcap.captioners.in_memory import in_memory

@@ -20,7 +20,7 @@ from hashlib import sha256
 import numpy as np
 from jaxtyping import UInt8
 
-from vprcap.caption_set import CaptionConfig
+from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated, Unavailable
 from vprcap.captioners.chat import ENCODING, FailedError, RefusedError, ServedModel, chat_request
 from vprcap.captioners.in_flight import InFlight

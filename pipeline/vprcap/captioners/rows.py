@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from vprcap.attempts import Attempts
+from vprcap.caption_sets.reuse import Reuse
 from vprcap.captioners import Generated, OutOfMemory
 from vprcap.captioners.watch import TimedOut
 from vprcap.captioners.watched import WatchedCaptioner
+from vprcap.commit_protocol.attempts import Attempts
 from vprcap.errors import VprcapError, first_line
 from vprcap.images import DecodedImage
-from vprcap.reuse import Reuse
 
 Row = dict[str, Any]
 Item = tuple[str, DecodedImage]

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from vprcap.caption_set import CaptionConfig
+from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
 from vprcap.captioners.in_memory import in_memory

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vprcap.caption_set import CaptionConfig
+from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import Checkpoint, open_checkpoint
 from vprcap.captioners.in_flight import InFlight

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vprcap.attempts import Attempts
 from vprcap.captioners import Captioner, Generated, OutOfMemory, Unavailable, row_seeds
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
+from vprcap.commit_protocol.attempts import Attempts
 from vprcap.errors import DependencyError, Interrupted, InvalidError, first_line
 
 # Failures one after the other that are the model's and not the images': at the start of a run

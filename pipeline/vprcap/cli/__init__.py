@@ -14,6 +14,7 @@ import typer
 
 from vprcap.cli.captioning import caption_command
 from vprcap.cli.datasets import datasets_command
+from vprcap.cli.doctor import doctor_command
 from vprcap.cli.estimation import estimate_command
 from vprcap.cli.evaluation import demo_command, eval_command
 from vprcap.cli.exchange import export_command, import_command
@@ -47,6 +48,7 @@ app.command("eval")(eval_command)
 app.command("index")(index_command)
 app.command("search")(search_command)
 app.command("demo")(demo_command)
+app.command("doctor")(doctor_command)
 
 
 def main() -> NoReturn:

@@ -137,7 +137,7 @@ def _print_job(
 
 
 def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:
-    from vprcap.captions import failed_rows, num_copied, status_counts
+    from vprcap.caption_sets.captions import failed_rows, num_copied, status_counts
 
     counts, copied = status_counts(captions), num_copied(captions)
     if as_json:

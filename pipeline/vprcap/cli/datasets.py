@@ -10,7 +10,7 @@ import typer
 from vprcap.cli.options import Json, Root
 
 if TYPE_CHECKING:
-    from vprcap.recipe import Recipe
+    from vprcap.manifests.recipe import Recipe
 
 
 def datasets_command(
@@ -38,7 +38,7 @@ def datasets_command(
 
 
 def _list(root: Path | None, as_json: bool) -> None:
-    from vprcap.recipe import shipped_recipes
+    from vprcap.manifests.recipe import shipped_recipes
 
     rows = [row for recipe in shipped_recipes() for row in _rows(recipe, root)]
     if as_json:
@@ -78,7 +78,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _show(name: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from vprcap.recipe import load_recipe
+    from vprcap.manifests.recipe import load_recipe
 
     recipe = load_recipe(name)
     if as_json:

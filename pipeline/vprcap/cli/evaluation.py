@@ -19,7 +19,7 @@ from vprcap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vprcap.corruption import Corruption
+    from vprcap.evaluation.corruption import Corruption
 
 
 def eval_command(
@@ -152,8 +152,8 @@ def _corruption(
     kind: str | None, strength: float | None, other_captions: Path | None, ablation: str | None
 ) -> "Corruption | None":
     """Say what is to be done to captions: nothing, one strength; of a curve nothing yet."""
-    from vprcap.corruption import Corruption
     from vprcap.errors import InvalidError
+    from vprcap.evaluation.corruption import Corruption
 
     if kind is None:
         if strength is not None or other_captions is not None:
@@ -166,23 +166,23 @@ def _corruption(
 
 
 def _print_report(results: Path, as_json: bool) -> None:
+    from vprcap.evaluation.report import report_from_json
     from vprcap.files import read_json
-    from vprcap.report import report_from_json
 
     report = read_json(results)
     typer.echo(json.dumps(report, indent=2) if as_json else report_from_json(report).to_text())
 
 
 def _print_twins(path: Path, as_json: bool) -> None:
+    from vprcap.evaluation.twin_effect import twin_effect_from_json
     from vprcap.files import read_json
-    from vprcap.twin_effect import twin_effect_from_json
 
     stored = read_json(path)
     typer.echo(json.dumps(stored, indent=2) if as_json else twin_effect_from_json(stored).to_text())
 
 
 def _print_comparison(path: Path, as_json: bool) -> None:
-    from vprcap.comparison import comparison_from_json
+    from vprcap.evaluation.comparison import comparison_from_json
     from vprcap.files import read_json
 
     stored = read_json(path)

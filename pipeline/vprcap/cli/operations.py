@@ -57,9 +57,9 @@ def status_command(
 
     Example: vprcap status --dataset pitts30k --watch
     """
+    from vprcap.caption_sets.prometheus import write_prometheus
+    from vprcap.caption_sets.status import read_status
     from vprcap.cli.status_lines import status_lines
-    from vprcap.prometheus import write_prometheus
-    from vprcap.status import read_status
     from vprcap.workflows.caption_sets import find_set
 
     found = find_set(_source(manifest, dataset, root, split, captions_root), captions)
@@ -94,8 +94,8 @@ def verify_command(
 
     Example: vprcap verify --dataset pitts30k --deep
     """
+    from vprcap.caption_sets.findings import REMEDIES
     from vprcap.cli.status_lines import table
-    from vprcap.findings import REMEDIES
     from vprcap.stages.verify import verify
     from vprcap.workflows.caption_sets import open_set
 
@@ -180,9 +180,9 @@ def retry_command(
     Example: vprcap retry --dataset pitts30k --where status=oom,timeout
     """
     from vprcap.caption_job import WorkOptions
-    from vprcap.captions import status_counts
+    from vprcap.caption_sets.captions import status_counts
+    from vprcap.caption_sets.row_filter import parse_filter
     from vprcap.engines.options import EngineOptions
-    from vprcap.row_filter import parse_filter
     from vprcap.workflows.retry import retry
 
     started, num_rows = retry(

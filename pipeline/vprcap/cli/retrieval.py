@@ -57,7 +57,7 @@ def index_command(
     Example: vprcap index --dataset pitts30k --root /data --kind binary
     """
     from vprcap.errors import InvalidError
-    from vprcap.memory import parse_size
+    from vprcap.retrieval.memory import parse_size
     from vprcap.workflows.prepare import Source
     from vprcap.workflows.retrieval import index_descriptors, index_set
 
@@ -112,7 +112,7 @@ def search_command(
 
     Example: vprcap search runs/combiner/index/pitts30k-test-fused-flat --image street.jpg
     """
-    from vprcap.memory import parse_size
+    from vprcap.retrieval.memory import parse_size
     from vprcap.workflows.retrieval import ask
 
     hits = ask(index, image=image, text=text, run=run, num_retrieved=top, memory=parse_size(memory))

@@ -58,7 +58,7 @@ def scan_command(
 
     Example: vprcap scan london/ --table london/manifest.csv --output london.parquet
     """
-    from vprcap.rule import parse_rule
+    from vprcap.manifests.rule import parse_rule
     from vprcap.workflows.health import scan_and_check
     from vprcap.workflows.prepare import Source, scan_source
 
@@ -84,8 +84,8 @@ def scan_command(
 def _print_manifest(path: Path, checked: bool, as_json: bool) -> None:
     from collections import Counter
 
-    from vprcap.health import health_path, read_health, summarise, to_text
-    from vprcap.manifest import iter_column, read_manifest_info
+    from vprcap.ground_truth.health import health_path, read_health, summarise, to_text
+    from vprcap.manifests.manifest import iter_column, read_manifest_info
 
     info, num_images = read_manifest_info(path)
     roles = Counter(role for part in iter_column(path, "role") for role in part.to_pylist())
@@ -118,7 +118,7 @@ def shard_command(
 
     Example: vprcap shard london.parquet
     """
-    from vprcap.plan import read_plan
+    from vprcap.manifests.plan import read_plan
     from vprcap.stages.shard import shard
 
     plan = read_plan(shard(manifest, shard_size=shard_size))

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from vprcap.caption_sets.status import SetStatus
 from vprcap.progress import duration
-from vprcap.status import SetStatus
 
 _MOST_LINES = 20
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vprcap.caption_job import CaptionJob
-from vprcap.lease import HEARTBEAT_SECONDS, STALE_SECONDS
+from vprcap.commit_protocol.lease import HEARTBEAT_SECONDS, STALE_SECONDS
 
 _LOOK_SECONDS = HEARTBEAT_SECONDS / 10
 

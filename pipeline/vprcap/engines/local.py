@@ -13,12 +13,12 @@ from pathlib import Path
 
 from vprcap import errors
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
+from vprcap.caption_sets.status import read_status
 from vprcap.engines.gpus import visible_gpus
 from vprcap.engines.process import Event, WorkerProcess
 from vprcap.engines.worker_process import ENDED_BY_ERROR, worker_command
 from vprcap.errors import BusyError, Interrupted, InvalidError, VprcapError, WorkerError
 from vprcap.progress import Progress
-from vprcap.status import read_status
 from vprcap.stopping import StopFlag, stop_on_signals
 
 MAX_DEATHS = 30

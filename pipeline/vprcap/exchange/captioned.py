@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import read_captions
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import read_captions
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import read_json
-from vprcap.manifest import check_plain, image_path
+from vprcap.manifests.manifest import check_plain, image_path
 
 _BEGINNINGS = {
     b"\xff\xd8\xff": ".jpg",

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vprcap.at_name import parse_at_name
 from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.files import replacing
+from vprcap.manifests.at_name import parse_at_name
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vprcap.errors import InvalidError, MissingError
+from vprcap.evaluation.report import RecallReport, report_from_json
 from vprcap.files import read_json, write_json
-from vprcap.report import RecallReport, report_from_json
 
 
 def write_recalls(source: Path, output: Path) -> Path:

@@ -22,9 +22,9 @@ from jaxtyping import Float32, Int, Shaped
 
 from vprcap.errors import InvalidError, MissingError, first_line
 from vprcap.exchange.join import Fate, Names
-from vprcap.manifest import Manifest
-from vprcap.positives import Task
-from vprcap.vectors import BLOCK_BYTES
+from vprcap.ground_truth.positives import Task
+from vprcap.manifests.manifest import Manifest
+from vprcap.retrieval.vectors import BLOCK_BYTES
 
 logger = logging.getLogger(__name__)
 

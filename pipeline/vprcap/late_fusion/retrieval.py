@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from vprcap.late_fusion.pair import LateFusion, Pair
-from vprcap.search import nearest
+from vprcap.retrieval.search import nearest
 
 SHORTLIST = 100
 

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vprcap.caption_job import CaptionJob, WorkOptions
+from vprcap.caption_sets.leftovers import remove_leftovers
+from vprcap.caption_sets.reuse import Reuse, open_reuse
+from vprcap.commit_protocol.lease import read_holder
 from vprcap.decoding import DecodePool, default_workers
 from vprcap.errors import BusyError, Interrupted
-from vprcap.lease import read_holder
-from vprcap.leftovers import remove_leftovers
-from vprcap.plan import Shard
+from vprcap.manifests.plan import Shard
 from vprcap.progress import Progress
-from vprcap.reuse import Reuse, open_reuse
 from vprcap.stopping import StopFlag, stop_on_signals
 from vprcap.worker import Worker
 

@@ -12,12 +12,12 @@ from jaxtyping import UInt8
 
 from vprcap.decoding import DecodePool
 from vprcap.errors import InvalidError
-from vprcap.health import write_health
+from vprcap.ground_truth.health import write_health
+from vprcap.ground_truth.positives import domains_of
+from vprcap.ground_truth.twins import SIDE, Photographs, find_copies
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage, Framing
-from vprcap.manifest import Manifest, half_zones, image_path, metres_of, read_manifest
-from vprcap.positives import domains_of
+from vprcap.manifests.manifest import Manifest, half_zones, image_path, metres_of, read_manifest
 from vprcap.progress import Progress
-from vprcap.twins import SIDE, Photographs, find_copies
 
 _AHEAD_EACH = 64
 """Images in work for each decode worker."""

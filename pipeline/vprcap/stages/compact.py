@@ -13,15 +13,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import CAPTION_SCHEMA, PARQUET
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import CAPTION_SCHEMA, PARQUET
+from vprcap.caption_sets.generations import changing, next_generation, remove_older
+from vprcap.caption_sets.shard_rows import FIRST_SHARD, finished, iter_rows
+from vprcap.caption_sets.summaries import read_summary, summarise
 from vprcap.errors import InvalidError, MissingError
 from vprcap.files import fsync, storage_errors, write_json
-from vprcap.generations import changing, next_generation, remove_older
-from vprcap.plan import Plan, Shard
+from vprcap.manifests.plan import Plan, Shard
 from vprcap.progress import Progress
-from vprcap.shard_rows import FIRST_SHARD, finished, iter_rows
-from vprcap.summaries import read_summary, summarise
 
 ROWS_PER_FILE = 1 << 20
 ROWS_PER_GROUP = 1 << 15

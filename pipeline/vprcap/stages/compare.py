@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vprcap.comparison import Comparison, Hits, build_row
 from vprcap.errors import InvalidError
+from vprcap.evaluation.comparison import Comparison, Hits, build_row
+from vprcap.evaluation.predictions import first_hits, query_groups
 from vprcap.files import write_json
-from vprcap.manifest import read_manifest
-from vprcap.positives import Task, build_task
-from vprcap.predictions import first_hits, query_groups
+from vprcap.ground_truth.positives import Task, build_task
+from vprcap.manifests.manifest import read_manifest
 
 
 @dataclass(frozen=True)

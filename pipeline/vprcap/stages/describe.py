@@ -5,9 +5,9 @@ from pathlib import Path
 from vprcap.combiner import FeatureCombiner
 from vprcap.combiner.describing import describe as describe_tokens
 from vprcap.combiner.describing import describe_with_gates
-from vprcap.descriptors import Descriptors, check_mode, write_descriptors
 from vprcap.errors import InvalidError
-from vprcap.features import read_features
+from vprcap.retrieval.descriptors import Descriptors, check_mode, write_descriptors
+from vprcap.retrieval.features import read_features
 
 
 def describe(

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from vprcap.descriptors import Descriptors, read_descriptors
 from vprcap.errors import InvalidError
-from vprcap.health import twins_of
-from vprcap.manifest import Manifest, read_manifest
-from vprcap.positives import build_task
-from vprcap.predictions import predict, write_evaluation
+from vprcap.evaluation.predictions import predict, write_evaluation
+from vprcap.ground_truth.health import twins_of
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.manifest import Manifest, read_manifest
+from vprcap.retrieval.descriptors import Descriptors, read_descriptors
 
 
 def evaluate(
@@ -26,8 +26,8 @@ def evaluate(
 
     Args:
         manifest: database, queries and their positions.
-        modes: by name (``vprcap.descriptors.QUERY_MODES``) the descriptors to ask with and those
-            to search; each file describes the whole manifest.
+        modes: by name (``vprcap.retrieval.descriptors.QUERY_MODES``) the descriptors to ask with
+            and those to search; each file describes the whole manifest.
         output: folder for ``results.json`` (returned) and ``per_query.parquet``.
         dim: compare only so many of the first numbers, normalised again; default: all.
         binary: search binary codes, and order what they find by the descriptors.

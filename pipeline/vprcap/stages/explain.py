@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vprcap.combiner.describing import mean_gates
-from vprcap.descriptors import read_descriptors
 from vprcap.errors import InvalidError
-from vprcap.features import read_features
 from vprcap.files import replacing
-from vprcap.manifest import read_manifest
+from vprcap.manifests.manifest import read_manifest
+from vprcap.retrieval.descriptors import read_descriptors
+from vprcap.retrieval.features import read_features
 from vprcap.words import read_words, words_path
 
 GATES_SCHEMA = pa.schema(

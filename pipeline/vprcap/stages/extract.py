@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import captions_of
-from vprcap.corruption import Corruption, corrupt
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import captions_of
 from vprcap.decoding import DecodePool, default_workers
 from vprcap.encoders import ImageEncoder, TextEncoder
-from vprcap.features import FeatureWriter, digest_rows, features_path
+from vprcap.evaluation.corruption import Corruption, corrupt
+from vprcap.ground_truth.same_place import same_place
 from vprcap.images import MAX_MEGAPIXELS, DecodedImage
-from vprcap.manifest import Manifest, image_path, read_manifest
+from vprcap.manifests.manifest import Manifest, image_path, read_manifest
 from vprcap.progress import Progress
-from vprcap.same_place import same_place
+from vprcap.retrieval.features import FeatureWriter, digest_rows, features_path
 from vprcap.words import words_path, write_words
 
 _IMAGE_BATCH = 16

@@ -9,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vprcap.caption_set import CaptionConfig, CaptionSet
-from vprcap.captions import build_table, check_part, commit_part
+from vprcap.caption_sets.caption_set import CaptionConfig, CaptionSet
+from vprcap.caption_sets.captions import build_table, check_part, commit_part
+from vprcap.commit_protocol.lease import claim
 from vprcap.errors import BusyError, InvalidError, MissingError
 from vprcap.exchange.caption_rows import CaptionFile
 from vprcap.exchange.joined import join_captions
 from vprcap.exchange.lavpr import read_lavpr
 from vprcap.exchange.text4vpr import read_text4vpr
 from vprcap.files import sha256_of, write_json
-from vprcap.lease import claim
-from vprcap.manifest import read_manifest
-from vprcap.plan import Plan, Shard, plan_path, read_plan
+from vprcap.manifests.manifest import read_manifest
+from vprcap.manifests.plan import Plan, Shard, plan_path, read_plan
 from vprcap.progress import Progress
 
 JOIN_REPORT = "join.json"

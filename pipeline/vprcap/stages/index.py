@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vprcap.approximate import build
-from vprcap.codes import centre_of, encode
-from vprcap.descriptors import open_descriptors
 from vprcap.errors import InvalidError
-from vprcap.index import IndexInfo, IndexModel, building, check_kind, finish, write_images
-from vprcap.manifest import Manifest, read_manifest
-from vprcap.memory import left_of
+from vprcap.manifests.manifest import Manifest, read_manifest
 from vprcap.progress import Progress
-from vprcap.vectors import LEAST_BLOCK_BYTES, StoredVectors, write_npy
+from vprcap.retrieval.approximate import build
+from vprcap.retrieval.codes import centre_of, encode
+from vprcap.retrieval.descriptors import open_descriptors
+from vprcap.retrieval.index import IndexInfo, IndexModel, building, check_kind, finish, write_images
+from vprcap.retrieval.memory import left_of
+from vprcap.retrieval.vectors import LEAST_BLOCK_BYTES, StoredVectors, write_npy
 
 _COLUMNS = ("image_id", "easting", "northing", "zone")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vprcap.descriptors import Descriptors, read_descriptors
+from vprcap.evaluation.predictions import by_domain, predict, write_evaluation
+from vprcap.ground_truth.positives import build_task
 from vprcap.late_fusion import Pair, fit_late_fusion, retrieve
-from vprcap.manifest import read_manifest
-from vprcap.positives import build_task
-from vprcap.predictions import by_domain, predict, write_evaluation
+from vprcap.manifests.manifest import read_manifest
+from vprcap.retrieval.descriptors import Descriptors, read_descriptors
 from vprcap.training.places import places_of, positions_of, rows_in_places, traversals_of
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import PROVENANCE
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import PROVENANCE
+from vprcap.caption_sets.generations import changing, expand
+from vprcap.caption_sets.row_filter import RowFilter
+from vprcap.caption_sets.shard_rows import iter_rows, summaries_of
+from vprcap.commit_protocol.journal import Journal, remove_journals
+from vprcap.commit_protocol.lease import claim, read_holder
 from vprcap.errors import BusyError
 from vprcap.fault_points import passing
 from vprcap.files import fsync_folder, storage_errors
-from vprcap.generations import changing, expand
-from vprcap.journal import Journal, remove_journals
-from vprcap.lease import claim, read_holder
-from vprcap.plan import Shard
-from vprcap.row_filter import RowFilter
-from vprcap.shard_rows import iter_rows, summaries_of
+from vprcap.manifests.plan import Shard
 
 
 def reopen(captions: CaptionSet, where: RowFilter) -> int:

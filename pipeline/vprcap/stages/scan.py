@@ -8,18 +8,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vprcap.counts import count, differences, likely_cause
 from vprcap.errors import InvalidError, MissingError
-from vprcap.external_sort import write_sorted
-from vprcap.layouts.at import columns_of
-from vprcap.layouts.folder import concatenated, roles_of, walk
-from vprcap.layouts.kinds import read_layout
-from vprcap.layouts.pairs import read_pairs
-from vprcap.layouts.table import read_table, read_whole_table
-from vprcap.manifest import Manifest, ManifestInfo, build_manifest, image_path, write_manifest
-from vprcap.positives import build_task
-from vprcap.recipe import Recipe, load_recipe
-from vprcap.rule import WITHIN_25_M, PositiveRule
+from vprcap.ground_truth.counts import count, differences, likely_cause
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.external_sort import write_sorted
+from vprcap.manifests.layouts.at import columns_of
+from vprcap.manifests.layouts.folder import concatenated, roles_of, walk
+from vprcap.manifests.layouts.kinds import read_layout
+from vprcap.manifests.layouts.pairs import read_pairs
+from vprcap.manifests.layouts.table import read_table, read_whole_table
+from vprcap.manifests.manifest import (
+    Manifest,
+    ManifestInfo,
+    build_manifest,
+    image_path,
+    write_manifest,
+)
+from vprcap.manifests.recipe import Recipe, load_recipe
+from vprcap.manifests.rule import WITHIN_25_M, PositiveRule
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +47,10 @@ def scan(
     Args:
         images: image root.
         output: manifest to write.
-        table: CSV or Parquet, see `vprcap.layouts.table`.
+        table: CSV or Parquet, see `vprcap.manifests.layouts.table`.
         columns: our column name -> the table's, where they differ.
-        pairs: CSV or Parquet of positives, see `vprcap.layouts.pairs`; its rule is ``listed``.
+        pairs: CSV or Parquet of positives, see `vprcap.manifests.layouts.pairs`; its rule is
+            ``listed``.
         rule: what a positive is.
 
     Raises:

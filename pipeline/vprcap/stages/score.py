@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vprcap.evaluation.predictions import by_domain, write_evaluation
 from vprcap.exchange.vme_descriptors import ByDistance, finite_rows, open_saved, order_of
-from vprcap.manifest import read_manifest
-from vprcap.positives import build_task
-from vprcap.predictions import by_domain, write_evaluation
-from vprcap.search import search
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.manifest import read_manifest
+from vprcap.retrieval.search import search
 
 
 def score(manifest: Path, descriptors: Path, output: Path, *, names: Path | None = None) -> Path:

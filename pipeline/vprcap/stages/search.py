@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vprcap.approximate import propose
-from vprcap.codes import SHORTLIST, search_codes
 from vprcap.errors import InvalidError
-from vprcap.index import Index, read_index
-from vprcap.memory import left_of
-from vprcap.search import Matches, rank
-from vprcap.search import search as search_exactly
-from vprcap.vectors import LEAST_BLOCK_BYTES
+from vprcap.retrieval.approximate import propose
+from vprcap.retrieval.codes import SHORTLIST, search_codes
+from vprcap.retrieval.index import Index, read_index
+from vprcap.retrieval.memory import left_of
+from vprcap.retrieval.search import Matches, rank
+from vprcap.retrieval.search import search as search_exactly
+from vprcap.retrieval.vectors import LEAST_BLOCK_BYTES
 
 _WORKING_BYTES = 200 * 10**6
 """What faiss, once it is loaded, takes beside blocks: itself, and scratch of matrix products."""

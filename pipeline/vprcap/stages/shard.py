@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vprcap.plan import SHARD_SIZE, freeze_plan, plan_path
+from vprcap.manifests.plan import SHARD_SIZE, freeze_plan, plan_path
 
 
 def shard(manifest: Path, *, shard_size: int = SHARD_SIZE) -> Path:

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
 
-from vprcap.captions import captions_of
+from vprcap.caption_sets.captions import captions_of
 from vprcap.combiner import CombinerConfig, FeatureCombiner
 from vprcap.decoding import DecodePool
 from vprcap.encoders import load_image_encoder, load_text_encoder
 from vprcap.encoders.adapters import AdapterConfig
 from vprcap.errors import InvalidError
-from vprcap.features import digest_rows, read_features
 from vprcap.files import fingerprint, read_json, write_json
-from vprcap.manifest import Manifest, image_path, read_manifest
+from vprcap.manifests.manifest import Manifest, image_path, read_manifest
+from vprcap.retrieval.features import digest_rows, read_features
 from vprcap.training import Keeping, TrainConfig, TrainingSet, fit
 from vprcap.training.adapted import AdaptedEncoders
 from vprcap.training.checkpoint import refuse_other

@@ -15,16 +15,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vprcap.caption_set import CaptionSet
-from vprcap.captions import PROVENANCE
+from vprcap.caption_sets.caption_set import CaptionSet
+from vprcap.caption_sets.captions import PROVENANCE
+from vprcap.caption_sets.findings import Findings
+from vprcap.caption_sets.shard_rows import cut, iter_rows, shards_of
+from vprcap.caption_sets.summaries import read_summary
 from vprcap.errors import InvalidError, StaleArtefactError, VprcapError
 from vprcap.files import read_json, sha256_of
-from vprcap.findings import Findings
-from vprcap.manifest import image_path
-from vprcap.plan import Plan, Shard
+from vprcap.manifests.manifest import image_path
+from vprcap.manifests.plan import Plan, Shard
 from vprcap.progress import Progress
-from vprcap.shard_rows import cut, iter_rows, shards_of
-from vprcap.summaries import read_summary
 
 # Others may be absent: parts of an earlier version have fewer.
 _LOOKED_AT = {"image_id", "image_sha256", "caption", "status", *PROVENANCE}

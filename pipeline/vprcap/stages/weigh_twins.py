@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from vprcap.estimate import Estimates, estimates_by_cutoff
+from vprcap.evaluation.estimate import Estimates, estimates_by_cutoff
+from vprcap.evaluation.predictions import query_groups, read_hits
+from vprcap.evaluation.report import report_from_json
+from vprcap.evaluation.twin_effect import TwinEffect
 from vprcap.files import read_json, write_json
-from vprcap.health import twins_of
-from vprcap.manifest import read_manifest
-from vprcap.positives import build_task
-from vprcap.predictions import query_groups, read_hits
-from vprcap.report import report_from_json
-from vprcap.twin_effect import TwinEffect
+from vprcap.ground_truth.health import twins_of
+from vprcap.ground_truth.positives import build_task
+from vprcap.manifests.manifest import read_manifest
 
 
 def weigh_twins(manifest: Path, with_twins: Path, without_twins: Path, output: Path) -> Path:

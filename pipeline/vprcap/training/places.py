@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from vprcap.errors import InvalidError, MissingError
-from vprcap.manifest import Manifest, half_zones, metres_of
+from vprcap.manifests.manifest import Manifest, half_zones, metres_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from vprcap.codes import CODE_BITS
 from vprcap.combiner.config import FUSIONS, GATES
-from vprcap.corruption import Corruption
 from vprcap.errors import Interrupted, InvalidError, MissingError, VprcapError
+from vprcap.evaluation.corruption import Corruption
 from vprcap.late_fusion import LATE_FUSIONS
+from vprcap.retrieval.codes import CODE_BITS
 from vprcap.stages.compare import Variant, compare
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.late_fuse import Described, late_fuse

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vprcap.caption_set import CaptionSet, find_caption_set
+from vprcap.caption_sets.caption_set import CaptionSet, find_caption_set
 from vprcap.errors import MissingError, StaleArtefactError
-from vprcap.manifest import read_manifest_info
-from vprcap.plan import Plan, plan_path, read_plan
+from vprcap.manifests.manifest import read_manifest_info
+from vprcap.manifests.plan import Plan, plan_path, read_plan
 from vprcap.workflows.prepare import Source, captions_root_of, find_manifest
 
 _PLAN = ".plan.parquet"

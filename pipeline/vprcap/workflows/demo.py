@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vprcap.caption_job import JobOptions, open_job
-from vprcap.captions import read_captions
+from vprcap.caption_sets.captions import read_captions
 from vprcap.city import (
     EVALUATION,
     TRAINING,
@@ -22,7 +22,7 @@ from vprcap.city import (
     write_city,
 )
 from vprcap.city.seeds import DEMO_EVALUATION, DEMO_TRAINING
-from vprcap.corruption import Corruption
+from vprcap.evaluation.corruption import Corruption
 from vprcap.files import read_json, write_json
 from vprcap.stages.caption import caption
 from vprcap.stages.scan import scan

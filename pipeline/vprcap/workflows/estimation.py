@@ -18,19 +18,19 @@ from typing import Any
 import pyarrow as pa
 
 from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
+from vprcap.caption_sets.captions import status_counts
+from vprcap.caption_sets.speed import LEAST_BATCHES, Speed, measured_speed
 from vprcap.captioners import Captioner, Generated
-from vprcap.captions import status_counts
 from vprcap.decoding import DecodePool, default_workers
 from vprcap.errors import InvalidError
-from vprcap.manifest import (
+from vprcap.manifests.manifest import (
     ManifestInfo,
     build_manifest,
     image_path,
     read_manifest_info,
     write_manifest,
 )
-from vprcap.plan import Plan
-from vprcap.speed import LEAST_BATCHES, Speed, measured_speed
+from vprcap.manifests.plan import Plan
 from vprcap.stages.caption import caption
 from vprcap.stages.shard import shard
 

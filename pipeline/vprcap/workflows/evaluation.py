@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from vprcap.corruption import Corruption
-from vprcap.descriptors import MODES, QUERY_MODES
-from vprcap.health import twins_of
-from vprcap.manifest import read_manifest
+from vprcap.evaluation.corruption import Corruption
+from vprcap.ground_truth.health import twins_of
+from vprcap.manifests.manifest import read_manifest
+from vprcap.retrieval.descriptors import MODES, QUERY_MODES
 from vprcap.stages.describe import describe
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.explain import explain

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vprcap.errors import InvalidError
 from vprcap.images import MAX_MEGAPIXELS
-from vprcap.rule import WITHIN_25_M, PositiveRule
+from vprcap.manifests.rule import WITHIN_25_M, PositiveRule
 from vprcap.stages.check import check, check_limits
 from vprcap.workflows.prepare import Source, scan_source
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vprcap.caption_set import CaptionSet, find_caption_set
-from vprcap.corruption import Corruption
+from vprcap.caption_sets.caption_set import CaptionSet, find_caption_set
 from vprcap.encoders import (
     IMAGE_SIZE,
     ImageEncoder,
@@ -15,9 +14,10 @@ from vprcap.encoders import (
     load_text_encoder,
 )
 from vprcap.errors import InvalidError, MissingError
+from vprcap.evaluation.corruption import Corruption
 from vprcap.files import read_json
-from vprcap.manifest import read_manifest_info
-from vprcap.plan import plan_path, read_plan
+from vprcap.manifests.manifest import read_manifest_info
+from vprcap.manifests.plan import plan_path, read_plan
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.training.adapted import IMAGE_ADAPTERS, TEXT_ADAPTERS
 from vprcap.workflows.prepare import Source, captions_root_of, find_manifest

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
-from vprcap.layouts.folder import image_ids_below
-from vprcap.manifest import ManifestInfo, iter_image_ids, read_manifest_info
-from vprcap.plan import plan_path
-from vprcap.recipe import load_recipe
-from vprcap.rule import WITHIN_25_M, PositiveRule
-from vprcap.sorted_ids import compare
+from vprcap.manifests.layouts.folder import image_ids_below
+from vprcap.manifests.manifest import ManifestInfo, iter_image_ids, read_manifest_info
+from vprcap.manifests.plan import plan_path
+from vprcap.manifests.recipe import load_recipe
+from vprcap.manifests.rule import WITHIN_25_M, PositiveRule
+from vprcap.manifests.sorted_ids import compare
 from vprcap.stages.scan import scan, scan_dataset
 from vprcap.stages.shard import shard
 

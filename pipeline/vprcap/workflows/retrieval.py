@@ -6,14 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from vprcap.caption_set import CaptionSet
+from vprcap.caption_sets.caption_set import CaptionSet
 from vprcap.combiner.config import read_config
-from vprcap.descriptors import check_mode
 from vprcap.errors import InvalidError, MissingError, StaleArtefactError
 from vprcap.files import fingerprint, sha256_of, storage_errors
-from vprcap.index import Index, IndexModel, check_kind, read_index
-from vprcap.manifest import read_manifest
-from vprcap.memory import left_of
+from vprcap.manifests.manifest import read_manifest
+from vprcap.retrieval.descriptors import check_mode
+from vprcap.retrieval.index import Index, IndexModel, check_kind, read_index
+from vprcap.retrieval.memory import left_of
 from vprcap.stages.describe import describe
 from vprcap.stages.index import index
 from vprcap.stages.query import describe_query

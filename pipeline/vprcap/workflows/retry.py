@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from vprcap.caption_job import WorkOptions, open_job, options_of
+from vprcap.caption_sets.row_filter import RowFilter
 from vprcap.engines.options import EngineOptions, Started
 from vprcap.engines.start import require, start
 from vprcap.errors import StaleArtefactError
-from vprcap.row_filter import RowFilter
 from vprcap.stages.reopen import reopen
 from vprcap.workflows.caption_sets import open_set
 from vprcap.workflows.prepare import Source

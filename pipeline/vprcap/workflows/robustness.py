@@ -7,11 +7,11 @@ curve of another run costs only the combiner. They may be removed when they are 
 import sys
 from pathlib import Path
 
-from vprcap.comparison import comparison_from_json
-from vprcap.corruption import Corruption
 from vprcap.errors import InvalidError
+from vprcap.evaluation.comparison import comparison_from_json
+from vprcap.evaluation.corruption import Corruption
+from vprcap.evaluation.plot import Axes, write_curves
 from vprcap.files import read_json
-from vprcap.plot import Axes, write_curves
 from vprcap.stages.compare import Variant, compare
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.explain import explain

@@ -5,10 +5,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from vprcap.caption_set import CaptionSet
+from vprcap.caption_sets.caption_set import CaptionSet
 from vprcap.combiner import CombinerConfig
 from vprcap.encoders.adapters import AdapterConfig
-from vprcap.manifest import read_manifest
+from vprcap.manifests.manifest import read_manifest
 from vprcap.stages.extract import extract_images, extract_text
 from vprcap.stages.train import DESCRIPTOR_DIM, train, train_end_to_end
 from vprcap.training import TrainConfig

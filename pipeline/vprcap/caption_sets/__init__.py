@@ -1,0 +1,1 @@
+"""Caption sets on disk, and what they are up to."""

@@ -1,0 +1,1 @@
+"""Recall and its uncertainty; what it is compared with, and how it is shown."""

@@ -1,0 +1,1 @@
+"""What counts as the same place, and doubts about it."""

@@ -1,0 +1,1 @@
+"""What the images of a set are: recipes, layouts and tables in; manifests and plans out."""

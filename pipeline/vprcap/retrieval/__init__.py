@@ -1,0 +1,1 @@
+"""Descriptors, indexes and search in blocks of bounded memory."""
