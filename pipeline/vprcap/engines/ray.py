@@ -16,6 +16,7 @@ import os
 import queue
 import re
 import shlex
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -226,10 +227,11 @@ def _cluster(address: str | None) -> Iterator[int]:
     """Join a cluster, or start one on this machine that ends with the body; give its GPUs."""
     ray = _ray()
     try:
+        _knock(address)
         ray.init(
             address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
         )
-    except (ConnectionError, RuntimeError, ValueError) as problem:
+    except (OSError, RuntimeError, ValueError) as problem:
         raise DependencyError(
             f"no Ray cluster at {address or 'this machine'} ({first_line(problem)}); run vprcap on "
             "a node of one, or name its head by --ray-address"
@@ -240,9 +242,17 @@ def _cluster(address: str | None) -> Iterator[int]:
         ray.shutdown()
 
 
+def _knock(address: str | None) -> None:
+    """See whether anybody answers: Ray itself would try for more than a minute."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_LOOK_SECONDS).close()
+
+
 def _ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: it would phone home
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning says so
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # its warnings are for its developers
     try:
         import ray
     except ImportError:
