@@ -1,7 +1,9 @@
+import queue
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
 from vprcap.caption_sets.captions import status_counts
 from vprcap.engines import ray as ray_engine
 from vprcap.engines.options import EngineOptions
+from vprcap.engines.process import Event
 from vprcap.engines.ray_actor import WorkerActor
+from vprcap.engines.ray_cluster import join_cluster
 from vprcap.engines.start import describe, require, start
 from vprcap.engines.worker_process import parse_options
 from vprcap.errors import BusyError, DependencyError, InvalidError, VprcapError
@@ -133,3 +137,58 @@ def test_what_living_workers_of_others_hold_is_left_to_them(
     monkeypatch.setattr(ray_engine, "wait_for_holders", lambda job, stop: False)
     failure = ray_engine._caption(open_job(options), lambda *_: None, 2, StopFlag())
     assert isinstance(failure, BusyError) and len(asked) == 1
+
+
+def full_cluster(monkeypatch: pytest.MonkeyPatch, is_needed: bool) -> list[Event]:
+    """Ask a cluster that has no place for a worker; return what comes of it."""
+    ray = SimpleNamespace(
+        wait=lambda waiting, timeout: ([], waiting),
+        kill=lambda actor: None,
+        exceptions=SimpleNamespace(RayError=RuntimeError),
+    )
+    monkeypatch.setattr(ray_engine, "load_ray", lambda: ray)
+    monkeypatch.setattr(ray_engine, "PLACE_SECONDS", 0.0)
+    ready = SimpleNamespace(__ray_ready__=SimpleNamespace(remote=lambda: "pending"))
+    kind = SimpleNamespace(remote=lambda number: ready)
+    events: queue.Queue[Event] = queue.Queue()
+    ray_engine._RemoteWorker(4, kind, (), events, lambda: is_needed)
+    found = [events.get(timeout=10)]
+    while found[-1].returncode is None:
+        found.append(events.get(timeout=10))
+    return found
+
+
+def test_a_worker_that_finds_no_place_in_time_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error, end = full_cluster(monkeypatch, is_needed=True)
+    assert error.error == "WorkerError" and "no node had a free place" in error.message
+    assert end == Event(4, returncode=0)
+
+
+def test_a_worker_without_a_place_is_not_waited_for_when_all_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert full_cluster(monkeypatch, is_needed=False) == [Event(4, returncode=0)]
+
+
+def test_a_node_without_vprcap_is_named_and_not_tried_again() -> None:
+    said = (
+        "The actor died (pid=7, ip=10.0.0.3, actor_id=b8)\nModuleNotFoundError: No module 'vprcap'"
+    )
+    line, error, end = ray_engine._endings(1, RuntimeError(said))
+    assert error.error == "DependencyError" and line.line == error.message
+    assert "node 10.0.0.3 cannot load vprcap" in error.message and "\n" not in error.message
+    assert end.returncode == 0
+
+
+def test_an_actor_that_is_gone_is_lost() -> None:
+    (lost,) = ray_engine._endings(1, RuntimeError("The node has died.\nMore of it."))
+    assert lost.lost == "was lost (The node has died)"
+
+
+def test_an_address_where_nobody_answers_is_one_line() -> None:
+    pytest.importorskip("ray", reason="the Ray engine needs ray: pip install 'vprcap[ray]'")
+    with pytest.raises(DependencyError, match="no Ray cluster at 127.0.0.1:1 .*refused"):
+        with join_cluster("127.0.0.1:1"):
+            pass

@@ -6,9 +6,8 @@ node that is lost had in hand is taken over once its lease is stale, so only row
 journaled are made again. Of Ray no more is used than placement and messages: rows do not pass
 through it, and its other libraries would bring commit protocols of their own.
 
-Ray Core tells an actor nothing of a preemption: a node that is ended in good order ends its
-actors, and workers then drain for as long as the node lets them. On one that just vanishes, at
-most the seconds since the last journal are lost.
+Ray Core tells an actor nothing of a preemption: where a node is ended in good order, Ray kills its
+actors and what they started. So a preempted node is a lost node, and costs the same.
 """
 
 import json
@@ -16,11 +15,9 @@ import os
 import queue
 import re
 import shlex
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from vprcap.engines.holders import wait_for_holders
 from vprcap.engines.options import EngineOptions
 from vprcap.engines.process import Event
 from vprcap.engines.ray_actor import WorkerActor
+from vprcap.engines.ray_cluster import join_cluster, load_ray
 from vprcap.engines.supervisor import Starter, conclude, supervise
 from vprcap.engines.worker_process import worker_command
 from vprcap.errors import BusyError, DependencyError, InvalidError, VprcapError, first_line
@@ -57,7 +55,7 @@ def caption_on_ray(options: JobOptions, work: WorkOptions, engine: EngineOptions
         return job.captions.root
     job.captions.create(job.captioner.config, asdict(job.plan.info))
     # Signals second: Ray sets handlers of its own when it starts, which end the process.
-    with _cluster(_address(engine)) as num_gpus, stop_on_signals() as stop:
+    with join_cluster(_address(engine)) as num_gpus, stop_on_signals() as stop:
         gpus = 0 if options.captioner == "openai" else num_gpus
         starter = _starter(job, options, work, min(1, gpus))
         failure = _caption(job, starter, engine.workers or max(1, gpus), stop)
@@ -86,7 +84,7 @@ def require(engine: EngineOptions) -> None:
         InvalidError: fewer than one worker, or an address of Ray's client.
     """
     _address(engine)
-    _ray()
+    load_ray()
 
 
 def describe_actors(options: JobOptions, work: WorkOptions, engine: EngineOptions) -> str:
@@ -137,7 +135,7 @@ def _resources(gpus: int) -> dict[str, Any]:
 
 
 def _starter(job: CaptionJob, options: JobOptions, work: WorkOptions, gpus: int) -> Starter:
-    kind = _ray().remote(WorkerActor).options(**_resources(gpus))
+    kind = load_ray().remote(WorkerActor).options(**_resources(gpus))
     # Of the set, not of the plan, for a node that has a folder of that name of its own.
     arguments = (options, work, Path.cwd(), job.captions.root.absolute())
 
@@ -170,21 +168,22 @@ class _RemoteWorker:
 
     def kill(self) -> None:
         """End it at once; its program drains alone."""
-        _ray().kill(self._actor)
+        load_ray().kill(self._actor)
 
     def _follow(self) -> None:
         try:
-            last = self._relay()
-        except (_ray().exceptions.RayError, VprcapError) as problem:
-            last = self._end_of(problem)
+            last = [self._relay()]
+        except (load_ray().exceptions.RayError, VprcapError) as problem:
+            last = _endings(self._number, problem)
         self.kill()  # first: after the last event Ray may be shut down
-        self._events.put(last)
+        for event in last:
+            self._events.put(event)
 
     def _relay(self) -> Event:
         """Pass on what the actor does, once it has a place; return how it ended."""
         if self._wait_for_place():
             for reference in self._actor.work.remote(*self._arguments):
-                event: Event = _ray().get(reference)
+                event: Event = load_ray().get(reference)
                 if event.returncode is not None:
                     return event
                 self._events.put(event)
@@ -192,7 +191,7 @@ class _RemoteWorker:
 
     def _wait_for_place(self) -> bool:
         """Wait for a node; False: none is needed any more, or none came."""
-        ray, ready = _ray(), self._actor.__ray_ready__.remote()
+        ray, ready = load_ray(), self._actor.__ray_ready__.remote()
         begun = said = time.monotonic()
         while not ray.wait([ready], timeout=_LOOK_SECONDS)[0]:
             now = time.monotonic()
@@ -208,55 +207,19 @@ class _RemoteWorker:
         ray.get(ready)  # raises why it could not be placed
         return not self._stopped.is_set()
 
-    def _end_of(self, problem: Exception) -> Event:
-        """Say how an actor ended that did not say so itself."""
-        absent = re.search(r"ModuleNotFoundError: .*", str(problem))
-        if absent is None:
-            return Event(self._number, lost=f"was lost ({first_line(problem)})")
-        message = (
-            f"a node of the cluster cannot load vprcap as this one does ({absent[0]}); "
-            "install the same version on every node"
-        )
-        self._events.put(Event(self._number, line=message))
-        self._events.put(Event(self._number, error="DependencyError", message=message))
-        return Event(self._number, returncode=0)
 
-
-@contextmanager
-def _cluster(address: str | None) -> Iterator[int]:
-    """Join a cluster, or start one on this machine that ends with the body; give its GPUs."""
-    ray = _ray()
-    try:
-        _knock(address)
-        ray.init(
-            address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-        )
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise DependencyError(
-            f"no Ray cluster at {address or 'this machine'} ({first_line(problem)}); run vprcap on "
-            "a node of one, or name its head by --ray-address"
-        ) from None
-    try:
-        yield int(ray.cluster_resources().get("GPU", 0))
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str | None) -> None:
-    """See whether anybody answers: Ray itself would try for more than a minute."""
-    host, colon, port = (address or "").rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_LOOK_SECONDS).close()
-
-
-def _ray() -> Any:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: it would phone home
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning says so
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # its warnings are for its developers
-    try:
-        import ray
-    except ImportError:
-        raise DependencyError(
-            "the Ray engine needs ray; install it with `pip install 'vprcap[ray]'`"
-        ) from None
-    return ray
+def _endings(number: int, problem: Exception) -> list[Event]:
+    """Say how a worker ended whose actor did not say so itself."""
+    absent = re.search(r"ModuleNotFoundError: .*", str(problem))
+    if absent is None:
+        return [Event(number, lost=f"was lost ({first_line(problem)})")]
+    node = re.search(r"\bip=([^\s,)]+)", str(problem))
+    message = (
+        f"node {node[1] if node else 'of another version'} cannot load vprcap as this one does "
+        f"({absent[0]}); install the same version on every node"
+    )
+    return [
+        Event(number, line=message),
+        Event(number, error=DependencyError.__name__, message=message),
+        Event(number, returncode=0),
+    ]

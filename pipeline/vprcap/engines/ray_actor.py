@@ -2,7 +2,7 @@
 
 A program below the actor, not the work in the actor itself: a crash of CUDA takes the program
 alone, so that its last words and its return code still arrive, and a worker is the same thing
-under every engine. The program drains when the actor is gone, for its stdin ends then.
+under every engine.
 """
 
 import os
@@ -26,8 +26,8 @@ class WorkerActor:
         self._events: queue.Queue[Event] = queue.Queue()
         self._process: WorkerProcess | None = None
         self._asked_to_stop = False
-        # Ray allows code inside its processes one thread a CPU asked for; the program is outside.
-        os.environ.pop("OMP_NUM_THREADS", None)
+        if os.environ.get("OMP_NUM_THREADS") == "1":  # Ray's, for work inside its own processes
+            del os.environ["OMP_NUM_THREADS"]
 
     def work(
         self, job: JobOptions, work: WorkOptions, folder: Path, captions: Path
