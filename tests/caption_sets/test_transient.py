@@ -20,6 +20,10 @@ PASSING = {
     "A night view of a square with a fountain.": ["night"],
     "A car is parked in the car park of the station.": ["car"],
     "Rain falls on Rainbow Street.": ["rain"],
+    "A silver SUV and a Ford SUV wait before a warehouse.": ["suv", "suv"],
+    "The trees have lost their leaves and the sky is gray.": ["sky is gray", "lost their leaves"],
+    "Traffic moves under a concrete bridge.": ["traffic"],
+    "Construction workers stand beside an orange barrier.": ["workers"],
 }
 """Captions that break the rule, and the words that do, by kind in the order of `KINDS`."""
 
@@ -51,6 +55,9 @@ STAYING = [
     "An evergreen hedge and a carport of timber.",
     "The Sun Inn has a hanging sign; next to it is Summers Bakery.",
     "A bridge for pedestrians spans the canal.",
+    "A school for girls stands behind railings.",
+    "A traffic island with a lamp post and a traffic sign.",
+    "The Workers' Hall has a copper roof under the skyline.",
     "Springfield House has Persian carvings and a busy cornice.",
     "The train station's clock tower rises in the centre.",
     "A storm drain, a snow guard on the slate roof, and a fog-grey gable.",

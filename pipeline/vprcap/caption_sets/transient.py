@@ -11,7 +11,8 @@ import re
 
 KINDS: dict[str, str] = {
     "weather": (
-        r"(?:(?:blue|clear|gr[ae]y|bright|dark|cloudy|cloudless|overcast|dramatic) )(?:sky|skies)"
+        r"(?:blue|clear|gr[ae]y|bright|dark|cloudy|cloudless|overcast|dramatic) (?:sky|skies)"
+        r"|sky (?:is|appears|looks|seems) (?:blue|clear|gr[ae]y|bright|dark|white)"
         r"|cloud(?:s|y)?|overcast|rain(?:y|ing)?|raindrops?|drizzl(?:e|y|ing)|puddles?"
         r"|snow(?:y|ing|fall)?|snow-covered|fog(?:gy)?|mist(?:y)?|haz[ey]|windy|storm(?:y)?"
         r"|thunderstorms?|sunny|weather|wet (?:street|road|pavement|ground|asphalt|surface)s?"
@@ -23,16 +24,18 @@ KINDS: dict[str, str] = {
     "season": (
         r"winter(?:y)?|autumn(?:al)?|summer(?:y|time)?|springtime|(?:in|early|late) spring"
         r"|fall (?:foliage|colou?rs|season)|leafless|bare trees?|fallen leaves|seasons?"
+        r"|lost (?:their|its) leaves"
     ),
     "people": (
         r"people|persons?|pedestrians?|(?:wo)?m[ae]n|child(?:ren)?|boys?|girls?|crowd(?:s|ed)?"
-        r"|(?:bi)?cyclists?|motorcyclists?|passers?-?by|tourists?|shoppers?|drivers?|someone"
+        r"|(?:bi)?cyclists?|motorcyclists?|passers?-?by|tourists?|shoppers?|drivers?|workers?"
+        r"|someone"
     ),
     "vehicles": (
         r"cars?|vehicles?|automobiles?|sedans?|suvs?|(?:mini)?vans?|(?:mini)?bus(?:es)?|coaches"
         r"|(?:pickup )?trucks?|pickups|lorr(?:y|ies)|taxis?|taxicabs?|cabs?|limousines?"
         r"|motor(?:cycle|bike)s?|(?:bi|tri)cycles?|bikes?|scooters?|mopeds?|trams?|trains?"
-        r"|streetcars?|ambulances?|boats?|tractors?|trailers?"
+        r"|streetcars?|ambulances?|boats?|tractors?|trailers?|traffic"
     ),
 }
 """Patterns of each kind; the kinds are called as prompts call them."""
@@ -53,12 +56,16 @@ _AFTER = {
         r"|docks?|docking|routes?|crossings?|symbols?|markings?|signs?|shelters?"
         r"|dealers?(?:hips?)?|repairs?|houses?"
     ),
+    r"traffic": (
+        r"lights?|signals?|signs?|islands?|circles?|calming|cones?|mirrors?|barriers?|lanes?"
+        r"|junctions?|bollards?|markings?|humps?|control|poles?"
+    ),
     r"pedestrians?": (
         r"crossings?|crosswalks?|zones?|(?:foot)?bridges?|streets?|areas?|paths?|(?:walk)?ways?"
         r"|islands?|signals?|lights?|malls?|precincts?|underpass(?:es)?|lanes?|tunnels?|barriers?"
         r"|refuges?|squares?|gates?"
     ),
-    r"(?:(?:wo)?m[ae]n|people|child(?:ren)?|boy|girl|tourist|driver)": (
+    r"(?:(?:wo)?m[ae]n|people|child(?:ren)?|boy|girl|tourist|driver|worker)": (
         r"care|cent(?:re|er)s?|information|offices?|shops?|schools?|hole covers?"
     ),
     r"(?:snow|rain|storm|sun|shadow|winter|summer|night)": (
@@ -73,7 +80,7 @@ _PERMANENT = "|".join(
     [
         *(rf"(?:{first})[ -](?:{second})" for first, second in _AFTER.items()),
         r"for (?:pedestrians|cyclists|bicycles|bikes|cars|vehicles|buses|trucks|people|children"
-        r"|taxis|trams)",
+        r"|taxis|trams|traffic|boys|girls|(?:wo)?men|workers)",
         r"(?:statue|bust|sculpture|mural|painting|relief|portrait|figure|carving|silhouette"
         r"|image|picture)s? of (?:(?:an?|the|two|three|some|several|seated|standing) )*"
         r"(?:(?:wo)?m[ae]n|people|person|child(?:ren)?|boy|girl|cars?|train|boat)",
@@ -89,9 +96,10 @@ _QUOTED = re.compile(
     r"|\u300c[^\u300d]{0,200}\u300d|(?<!\w)['\u2018](?=\S)[^'\u2019\n]{0,80}['\u2019](?!\w)"
 )
 # A capital after a small letter or a comma begins a name, and so do two words with capitals.
+_CAPITAL = r"(?!SUVs?\b)[A-Z]"
 _NAME = re.compile(
-    r"(?<=[a-z0-9,;'\u2019] )[A-Z][\w'\u2019-]*(?: [A-Z][\w'\u2019-]*)*"
-    r"|\b[A-Z][\w'\u2019-]+(?: [A-Z][\w'\u2019-]+)+"
+    rf"(?<=[a-z0-9,;'\u2019] ){_CAPITAL}[\w'\u2019-]*(?: {_CAPITAL}[\w'\u2019-]*)*"
+    rf"|\b{_CAPITAL}[\w'\u2019-]+(?: {_CAPITAL}[\w'\u2019-]+)+"
 )
 _PERMANENT_THING = re.compile(rf"\b(?:{_PERMANENT})\b")
 _TRANSIENT = {kind: re.compile(rf"(?<![\w-])(?:{words})(?![\w-])") for kind, words in KINDS.items()}

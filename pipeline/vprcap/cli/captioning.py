@@ -174,8 +174,8 @@ def _print_captions(captions: Path, num_left: int, as_json: bool, retried: "Retr
         typer.echo(f"{copied:,} of them copied from where the same image was captioned before")
     if retried.flagged:
         typer.echo(
-            f"{retried.flagged:,} flagged, written again at temperature {retried.temperature:g}: "
-            f"{retried.better:,} got better and took the place of the first"
+            f"{retried.flagged:,} flagged; of their second captions, drawn at temperature "
+            f"{retried.temperature:g}, {retried.better:,} are better and took their place"
         )
     if counts.keys() <= {"ok"}:
         return
