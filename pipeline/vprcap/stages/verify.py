@@ -1,8 +1,8 @@
 """Verify: look at everything a caption set holds, and say what is wrong with it.
 
 Each file of rows is read once, page by page with its checksums, a row group at a time: its images
-are those that the plan puts there, once and in order; its provenance is that of the set. Nothing
-is written and nothing repaired.
+are those that the plan puts there, once and in order; its provenance is that of the set or, where a
+flagged caption was written again, of a set in its `retries/`. Nothing is written nor repaired.
 """
 
 from collections import Counter
