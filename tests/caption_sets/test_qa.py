@@ -117,6 +117,7 @@ def test_a_prompt_in_another_script_is_answered_in_it() -> None:
     answer = "左边有一座红色的砖房子，前面是 ATM 和 KFC。"
     assert flags(answer, prompt=chinese) == []
     assert flags("On the left stands a house of red brick.", prompt=chinese) == ["script"]
+    assert flags(answer, prompt="") == [], "of captions from elsewhere no prompt is known"
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,12 @@ def _runs(words: list[str], length: int) -> list[tuple[str, ...]]:
 
 
 def _other_letters(caption: str, prompt: str) -> list[str]:
-    """Return the scripts that a caption should not be in, quotations left out."""
+    """Return the scripts that a caption should not be in, quotations left out.
+
+    Of captions from elsewhere no prompt is known, and none is wrong.
+    """
     own = _scripts_of_prompt(prompt)
-    if caption.isascii() and "LATIN" in own:
+    if not own or (caption.isascii() and "LATIN" in own):
         return []
     counts = _scripts(unquoted(caption))
     total = counts.total()
@@ -129,7 +132,7 @@ def _other_letters(caption: str, prompt: str) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _scripts_of_prompt(prompt: str) -> frozenset[str]:
-    return frozenset(_scripts(prompt)) or frozenset({"LATIN"})
+    return frozenset(_scripts(prompt))
 
 
 def _scripts(text: str) -> Counter[str]:
