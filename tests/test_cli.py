@@ -220,6 +220,17 @@ def test_a_mistake_is_one_line_and_exit_code_one(
     assert err.count("\n") == 1
 
 
+def test_a_batch_size_is_a_number_or_auto(run: Run, make_images: MakeImages) -> None:
+    images = make_images(["a.jpg", "b.jpg"])
+    words = ("caption", images, "--captioner", "fake", "--batch-size")
+    code, _, err = run(*words, "many")
+    assert code == 2 and "many" in err
+    code, _, err = run(*words[:3], "openai", "--batch-size", "auto", "--base-url", "http://[::1]:1")
+    assert code == 1 and "--batch-size auto is not of openai" in err
+    code, out, _ = run(*words, "auto")
+    assert code == 0 and "2 images: 2 ok" in out
+
+
 def test_defaults_are_those_of_the_stages() -> None:
     from vprcap.caption_job import BATCH_SIZE
     from vprcap.captioners import IMAGE_SIDE, MAX_NEW_TOKENS

@@ -51,20 +51,20 @@ def test_of_images_that_share_a_worker_only_the_bad_one_is_blamed(
     root = make_images([f"{i}.jpg" for i in range(10)])
     monkeypatch.setattr("vprcap.decoding.decode_image", die_on_three)
     with DecodePool(2, None, 50.0) as pool:
-        decoded = list(pool.decode(sorted(root.iterdir()), ahead=8, at_once=4))
+        decoded = list(pool.decode(sorted(root.iterdir()), ahead=32))
     statuses = [image.status for image in decoded]
     assert statuses == ["ok"] * 3 + ["decode_error"] + ["ok"] * 6
 
 
-@pytest.mark.parametrize("at_once", [1, 3, 32])
+@pytest.mark.parametrize("ahead", [1, 24, 1000])
 def test_images_that_are_handed_over_together_stay_in_order(
-    make_images: Callable[..., Path], at_once: int
+    make_images: Callable[..., Path], ahead: int
 ) -> None:
     root = make_images([f"{i}.jpg" for i in range(7)])
     paths = [root / f"{i}.jpg" for i in range(7)]
     expected = [decode_image(path, None, 50).sha256 for path in paths]
     with DecodePool(2, None, 50) as pool:
-        assert [each.sha256 for each in pool.decode(paths, 4, at_once=at_once)] == expected
+        assert [each.sha256 for each in pool.decode(paths, ahead)] == expected
 
 
 def die_on_three(path: Path, framing: Framing | None, max_megapixels: float) -> DecodedImage:

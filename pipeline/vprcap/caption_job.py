@@ -47,7 +47,8 @@ class JobOptions:
 class WorkOptions:
     """How a worker works: nothing here changes the text."""
 
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = BATCH_SIZE
+    """Images; None: found while working, by speed and memory."""
     decode_workers: int | None = None
     """Processes that decode; None: for the CPUs there are."""
     max_megapixels: float = MAX_MEGAPIXELS
@@ -68,7 +69,7 @@ class WorkOptions:
         Raises:
             InvalidError: an option is out of its range.
         """
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise InvalidError(f"--batch-size {self.batch_size} is too small; use at least 1")
         if self.decode_workers is not None and self.decode_workers < 1:
             raise InvalidError(
@@ -80,6 +81,19 @@ class WorkOptions:
             )
         if not self.timeout_seconds > 0:
             raise InvalidError(f"--timeout {self.timeout_seconds:g} is too short; use e.g. 600")
+
+
+def check_together(job: JobOptions, work: WorkOptions) -> None:
+    """Refuse a way of working that a captioner does not have.
+
+    Raises:
+        InvalidError: a batch size to be found of a captioner whose memory is not here to be seen.
+    """
+    if work.batch_size is None and job.captioner in ("openai", "vllm"):
+        raise InvalidError(
+            f"--batch-size auto is not of {job.captioner}, which shares out its memory itself; "
+            "give the number of requests at once, e.g. 64"
+        )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,12 @@ Job = tuple[Path, View | None]
 """An image, and how it is shown; None: as it was photographed."""
 Batch = tuple[Job, ...]
 """What a worker gets in one go."""
+_MOST_AT_ONCE = 16
+"""Handing over costs less an image when several go together; beyond this it hardly does."""
+_BATCHES_EACH = 2
+"""In work for each worker, so that one with slow images does not let the others wait."""
+Ahead = int | Callable[[], int]
+"""How many images to keep in work; or what says how many now."""
 Decode = Callable[[Path, Framing | None, float], DecodedImage]
 
 
@@ -42,25 +48,24 @@ class DecodePool:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(num_workers, context, initializer=_initialise_worker)
 
-    def decode(
-        self, paths: Iterable[Path], ahead: int, *, at_once: int = 1
-    ) -> Iterator[DecodedImage]:
-        """Yield the image of each path in order, keeping up to `ahead` of them in work.
+    def decode(self, paths: Iterable[Path], ahead: Ahead) -> Iterator[DecodedImage]:
+        """Yield the image of each path in order, keeping up to `ahead` of them in work."""
+        return self.show(((path, None) for path in paths), ahead)
 
-        `at_once` images go to a worker together, where handing them over takes as long as decoding.
-        """
-        return self.show(((path, None) for path in paths), ahead, at_once=at_once)
-
-    def show(self, jobs: Iterable[Job], ahead: int, *, at_once: int = 1) -> Iterator[DecodedImage]:
+    def show(self, jobs: Iterable[Job], ahead: Ahead) -> Iterator[DecodedImage]:
         """Yield the view of each job in order, keeping up to `ahead` of them in work."""
         waiting: deque[tuple[Batch, Future[list[DecodedImage]]]] = deque()
-        remaining = iter(jobs)
-        while batch := tuple(islice(remaining, at_once)):
+        remaining, most = iter(jobs), ahead if callable(ahead) else lambda: ahead
+        while batch := tuple(islice(remaining, self._at_once(most()))):
             waiting.append((batch, self._submit(batch)))
-            if len(waiting) * at_once >= ahead:
+            while sum(len(each) for each, _ in waiting) >= most():
                 yield from self._result(waiting)
         while waiting:
             yield from self._result(waiting)
+
+    def _at_once(self, ahead: int) -> int:
+        """Return how many images a worker gets in one go."""
+        return min(_MOST_AT_ONCE, max(1, ahead // (_BATCHES_EACH * self._num_workers)))
 
     def _submit(self, batch: Batch) -> Future[list[DecodedImage]]:
         try:

@@ -12,6 +12,9 @@ from typing import Any
 from vprcap.caption_job import CaptionJob, WorkOptions
 from vprcap.caption_sets.captions import build_table, check_part, commit_part
 from vprcap.caption_sets.reuse import Reuse
+from vprcap.captioners.automatic_batch_size import AutomaticBatchSize
+from vprcap.captioners.batch_size import BatchSize
+from vprcap.captioners.memory_meter import memory_meter
 from vprcap.captioners.rows import Item, Row, RowWriter, convict
 from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.commit_protocol.attempts import Attempts
@@ -45,7 +48,7 @@ class Worker:
         self._job, self._pool, self._progress, self._stop = job, pool, progress, stop
         self._reuse = reuse
         self._captioner = WatchedCaptioner(
-            job.captioner, work.batch_size, work.timeout_seconds, self._load
+            job.captioner, _batch_size(job, work), work.timeout_seconds, self._load
         )
         self._deadline = work.deadline
         self._loaded, self._load_seconds = False, 0.0
@@ -154,7 +157,10 @@ class Worker:
     def _decoded(self, image_ids: list[str]) -> Iterable[Item]:
         root = self._job.plan.info.image_root
         paths = (image_path(root, image_id) for image_id in image_ids)
-        ahead = _BATCHES_AHEAD * self._captioner.batch_size.now
+
+        def ahead() -> int:
+            return _BATCHES_AHEAD * self._captioner.batch_size.now
+
         return zip(image_ids, self._pool.decode(paths, ahead), strict=True)
 
     def _commit(self, shard: Shard, lease: Lease, rows: dict[str, Row]) -> bool:
@@ -201,6 +207,12 @@ class Worker:
             "config_id": job.captioner.config.config_id,
             "plan_id": job.plan.info.plan_id,
         }
+
+
+def _batch_size(job: CaptionJob, work: WorkOptions) -> BatchSize | AutomaticBatchSize:
+    if work.batch_size is None:
+        return AutomaticBatchSize(memory_meter(job.captioner.device))
+    return BatchSize(work.batch_size)
 
 
 def _num_copied(rows: Iterable[Row]) -> int:

@@ -22,6 +22,9 @@ class BatchSize:
         self._good_in_a_row = 0
         self._proven = 0
 
+    def begin(self) -> None:
+        """Note that a batch begins; nothing is measured of it."""
+
     def succeeded(self, size: int) -> None:
         """Note a batch that fitted; only full ones say anything about the size."""
         if size < self.now:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vprcap.captioners import Captioner, Generated, OutOfMemory, Unavailable, row_seeds
+from vprcap.captioners.automatic_batch_size import AutomaticBatchSize
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
 from vprcap.commit_protocol.attempts import Attempts
@@ -25,11 +26,11 @@ class WatchedCaptioner:
     def __init__(
         self,
         captioner: Captioner,
-        batch_size: int,
+        batch_size: BatchSize | AutomaticBatchSize,
         timeout_seconds: float = TIMEOUT_SECONDS,
         load: Callable[[], None] = lambda: None,
     ) -> None:
-        self.batch_size = BatchSize(batch_size)
+        self.batch_size = batch_size
         self._captioner = captioner
         self._load = load
         self._watch = Watch(timeout_seconds)
@@ -60,6 +61,7 @@ class WatchedCaptioner:
         self._load()
         allowed = self._watch.seconds
         seeds = row_seeds(self._captioner.config, sha256s)
+        self.batch_size.begin()
         try:
             written = self._call(image_ids, pixels, seeds, attempts, should_stop)
         except Unavailable as problem:

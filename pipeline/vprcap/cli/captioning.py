@@ -9,7 +9,7 @@ import typer
 from vprcap.cli.options import (
     Array,
     BaseUrl,
-    BatchSize,
+    BatchSizeOrAuto,
     Captioner,
     CaptionsRoot,
     Constraint,
@@ -58,7 +58,7 @@ def caption_command(
         float, typer.Option(help="0 is greedy; above, captions are sampled, each by its own seed.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
-    batch_size: BatchSize = 16,
+    batch_size: BatchSizeOrAuto = 16,
     decode_workers: DecodeWorkers = None,
     max_megapixels: MaxMegapixels = 50.0,
     timeout: Annotated[
@@ -102,7 +102,7 @@ def caption_command(
 
     Example: vprcap caption --dataset pitts30k --root /data
     """
-    from vprcap.caption_job import JobOptions, WorkOptions, open_job
+    from vprcap.caption_job import JobOptions, WorkOptions, check_together, open_job
     from vprcap.caption_sets.retried import parse_flags
     from vprcap.engines.options import EngineOptions
     from vprcap.engines.start import describe, start
@@ -130,6 +130,7 @@ def caption_command(
         seed=seed,
         limit=limit,
     )
+    check_together(options, work)
     job = open_job(options)
     if dry_run:
         _print_job(job.describe(), describe(options, work, run), as_json)

@@ -72,6 +72,21 @@ BatchSize = Annotated[
     int,
     typer.Option(help="Images a batch; halved when out of memory. Of openai: requests at once."),
 ]
+
+
+def _number_or_auto(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
+BatchSizeOrAuto = Annotated[
+    int | None,
+    typer.Option(
+        parser=_number_or_auto,
+        metavar="N|auto",
+        help="Images a batch; halved when out of memory. auto: found while working, by speed and "
+        "memory; not of openai and vllm. Of openai: requests at once.",
+    ),
+]
 DecodeWorkers = Annotated[int | None, typer.Option(help="Processes that decode; default: up to 4.")]
 MaxMegapixels = Annotated[float, typer.Option(help="Larger images are not decoded.")]
 Engine = Annotated[

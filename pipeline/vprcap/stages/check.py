@@ -19,8 +19,8 @@ from vprcap.images import MAX_MEGAPIXELS, DecodedImage, Framing
 from vprcap.manifests.manifest import Manifest, half_zones, image_path, metres_of, read_manifest
 from vprcap.progress import Progress
 
-_AT_ONCE = 32
-"""Images that a worker gets in one go: handing one over takes about as long as decoding it."""
+_AHEAD_EACH = 64
+"""Images in work for each decode worker."""
 _ROWS = 2048
 """Images whose findings are held as Python objects; the rest are in Arrow's memory."""
 
@@ -76,8 +76,7 @@ def _inspected(
         Progress("check", len(ids), "images") as progress,
     ):
         paths = (image_path(root, name.as_py()) for name in ids)
-        ahead = 4 * num_workers * _AT_ONCE
-        decoded = _counted(pool.decode(paths, ahead, at_once=_AT_ONCE), progress)
+        decoded = _counted(pool.decode(paths, _AHEAD_EACH * num_workers), progress)
         while some := list(islice(decoded, _ROWS)):
             yield _batch(some)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vprcap.caption_job import CaptionJob, JobOptions, WorkOptions, open_job
+from vprcap.caption_job import BATCH_SIZE, CaptionJob, JobOptions, WorkOptions, open_job
 from vprcap.caption_sets.captions import status_counts
 from vprcap.caption_sets.speed import LEAST_BATCHES, Speed, measured_speed
 from vprcap.captioners import Captioner, Generated
@@ -82,7 +82,7 @@ def estimate(
         InvalidError: too few images could be captioned to tell.
     """
     job = open_job(options)
-    num_images = max(num_images, LEAST_BATCHES * work.batch_size)
+    num_images = max(num_images, LEAST_BATCHES * (work.batch_size or BATCH_SIZE))
     with TemporaryDirectory(prefix="vprcap-estimate-") as folder:
         manifest = _write_sample(job.plan, options.manifest, num_images, seed, Path(folder))
         sample = open_job(
