@@ -12,7 +12,8 @@ from typing import Any
 from vprcap.caption_job import CaptionJob, WorkOptions
 from vprcap.caption_sets.captions import build_table, check_part, commit_part
 from vprcap.caption_sets.reuse import Reuse
-from vprcap.captioners.rows import Item, Row, RowWriter, convict
+from vprcap.captioners.rows import Row, RowWriter, convict
+from vprcap.captioners.running_rows import Item
 from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.commit_protocol.attempts import Attempts
 from vprcap.commit_protocol.journal import Journal, journal_path, read_journals, remove_journals
