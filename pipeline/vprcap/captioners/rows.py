@@ -58,7 +58,8 @@ class RowWriter:
             if len(batch) >= size:
                 yield from self._take(batch)
                 batch, size = [], self._wanted
-        yield from self._take(batch)
+        if batch:
+            yield from self._take(batch)
         while self._running is not None and self._running.items:
             yield from self._advance([])
 
