@@ -46,6 +46,7 @@ bench: install ## measure captioning speed against the plain ways
 	$(BIN)/python -m pytest -m bench -s
 
 chaos: install ## kill captioning runs at random moments and compare with an undisturbed one
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m chaos -s
 
 gpu: install ## what needs a CUDA GPU: captions as on a CPU, memory that runs out, speed of a 7B model

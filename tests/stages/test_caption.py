@@ -99,7 +99,10 @@ def test_refusals_and_cut_captions_are_marked(make_images: MakeImages) -> None:
     refused = read_captions(run_fake(manifest, model="refuse=1"), ["status"])
     assert refused["status"].to_pylist() == ["refused", "refused"]
     looped = read_captions(run_fake(manifest, model="loop=1"), ["finish_reason", "qa_flags"])
-    assert looped.to_pylist() == [{"finish_reason": "length", "qa_flags": ["length"]}] * 2
+    assert (
+        looped.to_pylist()
+        == [{"finish_reason": "length", "qa_flags": ["repetition", "length"]}] * 2
+    )
 
 
 def test_two_splits_below_one_root_have_a_set_each(make_images: MakeImages) -> None:

@@ -9,9 +9,12 @@
         reuse/                             where images are in other sets: a cache
         attempts/                          images that are suspected to have killed workers
         slurm/                             scripts, pickles and logs of tasks on a cluster
+        retries/                           caption sets of flagged images: other decoding
 
 `CaptionSet` is the only code that spells these names. A set never mixes configurations: another
-model, prompt or quantization is another folder.
+model, prompt or quantization is another folder. The exception says so in each of its rows: where a
+flagged caption was written again and got better, its `config_id` is of a set in `retries/`, which
+differs in temperature and seed alone.
 
 The newest generation of `data` is the one that counts. No file points to it: a pointer could be
 turned back by a process that slept, whereas a finished folder that takes the next number, in one
@@ -205,6 +208,11 @@ class CaptionSet:
     def slurm(self) -> Path:
         """Folder of what belongs to tasks on a cluster, which its nodes see as they see the set."""
         return self.root / "slurm"
+
+    @property
+    def retries(self) -> Path:
+        """Captions root of flagged images that were captioned again under another decoding."""
+        return self.root / "retries"
 
     @property
     def staging(self) -> Path:

@@ -55,12 +55,17 @@ PARQUET: Mapping[str, Any] = {
 
 
 def build_table(rows: Sequence[Mapping[str, Any]], config: CaptionConfig, plan_id: str) -> pa.Table:
-    """Build the Parquet table of a shard from its rows, adding provenance to each."""
-    known = {**asdict(config), "config_id": config.config_id, "plan_id": plan_id}
+    """Build the Parquet table of a shard from its rows, adding provenance to each.
+
+    A row that was made under another decoding configuration says so itself, and keeps it.
+    """
+    known = {**asdict(config), "plan_id": plan_id}
     same = pa.array([0] * len(rows), pa.int32())
-    provenance = [pa.DictionaryArray.from_arrays(same, [known[name]]) for name in PROVENANCE]
+    own = config.config_id
+    ids = pa.array([row.get("config_id", own) for row in rows], pa.string()).dictionary_encode()
+    shared = [pa.DictionaryArray.from_arrays(same, [known[name]]) for name in PROVENANCE[1:]]
     made = pa.Table.from_pylist(rows, schema=_MADE)
-    table = pa.table([*made.columns, *provenance], schema=CAPTION_SCHEMA)
+    table = pa.table([*made.columns, ids, *shared], schema=CAPTION_SCHEMA)
     return table.replace_schema_metadata(
         {
             "vprcap.schema_version": "1",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from vprcap.caption_sets.qa import flags_of
 from vprcap.caption_sets.reuse import Reuse
 from vprcap.captioners import Generated, OutOfMemory
 from vprcap.captioners.running_rows import Item, RunningRows
@@ -98,7 +99,7 @@ class RowWriter:
         except Exception:  # noqa: BLE001 - too large, too late, whatever a model raises
             pass
         else:
-            rows = [_row(*item, written, seconds) for item, written, seconds in ended]
+            rows = [self._made(*each) for each in ended]
             self._reuse.remember(rows)
             yield rows
             return
@@ -138,7 +139,8 @@ class RowWriter:
             pass
         else:
             seconds = (time.perf_counter() - begun) / len(part)
-            return [_row(*item, done, seconds) for item, done in zip(part, written, strict=True)]
+            done = zip(part, written, strict=True)
+            return [self._made(item, each, seconds) for item, each in done]
         return [row for item in part for row in self._caption_alone(item)]
 
     def _write(self, batch: Sequence[Item]) -> list[Generated]:
@@ -157,7 +159,20 @@ class RowWriter:
             raise
         except Exception as problem:  # noqa: BLE001
             return self._give_up(item, problem)
-        return [_row(*item, written, time.perf_counter() - begun)]
+        return [self._made(item, written, time.perf_counter() - begun)]
+
+    def _made(self, item: Item, written: Generated, seconds: float) -> Row:
+        """Build the row of a caption; its flags are found here, once."""
+        flags = flags_of(written.text, written.finish_reason, self._captioner.prompt)
+        return _row(*item) | {
+            "caption": written.text,
+            "status": written.status,
+            "finish_reason": written.finish_reason,
+            "num_prompt_tokens": written.num_prompt_tokens,
+            "num_output_tokens": written.num_output_tokens,
+            "qa_flags": flags,
+            "seconds": seconds,
+        }
 
     def _give_up(self, item: Item, problem: Exception) -> list[Row]:
         self._captioner.note_failure(problem)
@@ -175,14 +190,9 @@ def convict(item: Item, status: str) -> Row:
     return row if image.status != "ok" else row | {"status": status, "error": error}
 
 
-def _row(
-    image_id: str,
-    image: DecodedImage,
-    written: Generated | None = None,
-    seconds: float | None = None,
-) -> Row:
-    """Build a row; without `written`, of an image that could not be captioned."""
-    row: Row = {
+def _row(image_id: str, image: DecodedImage) -> Row:
+    """Build the row of an image that has no caption."""
+    return {
         "image_id": image_id,
         "image_sha256": image.sha256,
         "caption": None,
@@ -191,18 +201,8 @@ def _row(
         "qa_flags": [],
         "image_width": image.width,
         "image_height": image.height,
-        "seconds": seconds,
+        "seconds": None,
     }
-    if written is not None:
-        row |= {
-            "caption": written.text,
-            "status": written.status,
-            "finish_reason": written.finish_reason,
-            "num_prompt_tokens": written.num_prompt_tokens,
-            "num_output_tokens": written.num_output_tokens,
-            "qa_flags": _flags(written),
-        }
-    return row
 
 
 def _failed(item: Item, problem: Exception) -> Row:
@@ -214,9 +214,3 @@ def _failed(item: Item, problem: Exception) -> Row:
         case _:
             status = "model_error"
     return _row(*item) | {"status": status, "error": first_line(problem)}
-
-
-def _flags(written: Generated) -> list[str]:
-    """Quality flags that need no second pass."""
-    flags = ["length"] if written.finish_reason == "length" else []
-    return flags if written.text else [*flags, "empty"]

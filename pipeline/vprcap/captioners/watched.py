@@ -48,6 +48,11 @@ class WatchedCaptioner:
         self._failed_in_a_row = 0
         self._succeeded = False
 
+    @property
+    def prompt(self) -> str:
+        """What the model is told with every image."""
+        return self._captioner.config.prompt
+
     def caption(
         self,
         image_ids: Sequence[str],

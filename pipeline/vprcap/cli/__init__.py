@@ -19,6 +19,7 @@ from vprcap.cli.estimation import estimate_command
 from vprcap.cli.evaluation import demo_command, eval_command
 from vprcap.cli.exchange import export_command, import_command
 from vprcap.cli.operations import compact_command, retry_command, status_command, verify_command
+from vprcap.cli.quality import qa_command
 from vprcap.cli.retrieval import index_command, search_command
 from vprcap.cli.scanning import scan_command, shard_command
 from vprcap.cli.training import train_command
@@ -40,6 +41,7 @@ app.command("status")(status_command)
 app.command("retry")(retry_command)
 app.command("estimate")(estimate_command)
 app.command("verify")(verify_command)
+app.command("qa")(qa_command)
 app.command("compact")(compact_command)
 app.command("import")(import_command)
 app.command("export")(export_command)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,6 +35,9 @@ from vprcap.cli.options import (
     Workers,
 )
 from vprcap.cli.submitted import print_submitted
+
+if TYPE_CHECKING:
+    from vprcap.workflows.retry_flagged import Retried
 
 
 def caption_command(
@@ -75,6 +78,17 @@ def caption_command(
             "--no-reuse", help="Caption also images whose captions could be copied: to measure."
         ),
     ] = False,
+    retry_flagged: Annotated[
+        bool,
+        typer.Option(
+            "--retry-flagged",
+            help="Then write flagged captions again, drawn at a temperature; keep what got better.",
+        ),
+    ] = False,
+    flags: Annotated[
+        str | None,
+        typer.Option(help="Of --retry-flagged: only these, e.g. refusal,repetition; default: all."),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images, into a set of their own.")
     ] = None,
@@ -89,9 +103,12 @@ def caption_command(
     Example: vprcap caption --dataset pitts30k --root /data
     """
     from vprcap.caption_job import JobOptions, WorkOptions, open_job
+    from vprcap.caption_sets.retried import parse_flags
     from vprcap.engines.options import EngineOptions
     from vprcap.engines.start import describe, start
     from vprcap.workflows.prepare import Source, prepare
+    from vprcap.workflows.retry_flagged import Retried
+    from vprcap.workflows.retry_flagged import retry_flagged as retry_flagged_captions
 
     run = EngineOptions(engine, workers, partition, time, gpus, constraint, array, ray_address)
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
@@ -118,11 +135,14 @@ def caption_command(
         _print_job(job.describe(), describe(options, work, run), as_json)
         return
     num_left = job.num_left
-    started = start(options, work, run)
-    if started.job_id is not None:
-        print_submitted(started, as_json)
+    if retry_flagged:
+        retried = retry_flagged_captions(options, parse_flags(flags), work, run)
+    else:
+        retried = Retried(start(options, work, run))
+    if retried.started.job_id is not None:
+        print_submitted(retried.started, as_json)
         return
-    _print_captions(started.captions, num_left, as_json)
+    _print_captions(retried.started.captions, num_left, as_json, retried)
 
 
 def _print_job(
@@ -136,13 +156,14 @@ def _print_job(
     typer.echo(f"\n{commands}")
 
 
-def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:
+def _print_captions(captions: Path, num_left: int, as_json: bool, retried: "Retried") -> None:
     from vprcap.caption_sets.captions import failed_rows, num_copied, status_counts
 
     counts, copied = status_counts(captions), num_copied(captions)
     if as_json:
         result = {"captions": str(captions), "statuses": counts, "copied": copied}
-        typer.echo(json.dumps(result, indent=2))
+        again = {"flagged": retried.flagged, "better": retried.better}
+        typer.echo(json.dumps(result | again if retried.flagged else result, indent=2))
         return
     total = f"{sum(counts.values()):,} images"
     if not num_left:
@@ -151,6 +172,11 @@ def _print_captions(captions: Path, num_left: int, as_json: bool) -> None:
     typer.echo(f"{total}: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()))
     if copied:
         typer.echo(f"{copied:,} of them copied from where the same image was captioned before")
+    if retried.flagged:
+        typer.echo(
+            f"{retried.flagged:,} flagged; of their second captions, drawn at temperature "
+            f"{retried.temperature:g}, {retried.better:,} are better and took their place"
+        )
     if counts.keys() <= {"ok"}:
         return
     for row in failed_rows(captions, at_most=10):

@@ -95,5 +95,9 @@ Constraint = Annotated[
 ]
 Array = Annotated[int | None, typer.Option(help="Slurm: tasks that share the work; default: 1.")]
 RayAddress = Annotated[
-    str | None, typer.Option(help="Ray: head node of a cluster; default: RAY_ADDRESS, or none.")
+    str | None,
+    typer.Option(
+        help="Ray: head node of a cluster; default: RAY_ADDRESS, or the cluster that runs on this "
+        "machine, or a new one."
+    ),
 ]

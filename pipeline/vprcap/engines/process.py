@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that a worker did: exactly one of new, line, error and returncode is set."""
+    """One thing that a worker did: exactly one of new, line, error, returncode and lost is set."""
 
     worker: int
     new: int = 0
@@ -24,6 +24,8 @@ class Event:
     exit_code: int | None = None
     returncode: int | None = None
     """How it ended; nothing comes after this."""
+    lost: str | None = None
+    """How it ended where nobody can tell its return code; nothing comes after this."""
 
 
 class WorkerProcess:

@@ -6,7 +6,6 @@ the caption set, so a run that one engine began can go on with any other.
 
 from vprcap.caption_job import JobOptions, WorkOptions
 from vprcap.engines.options import EngineOptions, Started
-from vprcap.errors import InvalidError
 
 
 def start(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> Started:
@@ -30,7 +29,11 @@ def start(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> Started:
             from vprcap.engines.slurm import submit
 
             return submit(job, work, engine)
-    raise InvalidError(f"no engine {engine.engine!r} here yet; use local")
+        case "ray":
+            from vprcap.engines.ray import caption_on_ray
+
+            return Started(caption_on_ray(job, work, engine))
+    raise AssertionError(engine.engine)  # EngineOptions knows no other
 
 
 def require(engine: EngineOptions) -> None:
@@ -47,6 +50,10 @@ def require(engine: EngineOptions) -> None:
             environments(engine.workers)
         case "slurm":
             from vprcap.engines.slurm import require
+
+            require(engine)
+        case "ray":
+            from vprcap.engines.ray import require
 
             require(engine)
 
@@ -66,4 +73,8 @@ def describe(job: JobOptions, work: WorkOptions, engine: EngineOptions) -> str:
             from vprcap.engines.slurm import script
 
             return script(job, engine)
-    raise InvalidError(f"no engine {engine.engine!r} here yet; use local")
+        case "ray":
+            from vprcap.engines.ray import describe_actors
+
+            return describe_actors(job, work, engine)
+    raise AssertionError(engine.engine)

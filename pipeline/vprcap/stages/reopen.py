@@ -22,6 +22,9 @@ from vprcap.fault_points import passing
 from vprcap.files import fsync_folder, storage_errors
 from vprcap.manifests.plan import Shard
 
+# Not the configuration: a caption that was written again has another than its set.
+_SHARED = [name for name in PROVENANCE if name != "config_id"]
+
 
 def reopen(captions: CaptionSet, where: RowFilter) -> int:
     """Take finished shards with such rows back into work; return how many rows that are.
@@ -46,7 +49,7 @@ def _reopen(captions: CaptionSet, shard: Shard, where: RowFilter) -> int:
         holder = read_holder(captions.lease(shard)) or "another run"
         raise BusyError(f"{shard} of {captions.root.name} is held by {holder}; wait for it")
     with lease:
-        rows = pa.concat_tables(iter_rows(part)).drop_columns(list(PROVENANCE)).to_pylist()
+        rows = pa.concat_tables(iter_rows(part)).drop_columns(_SHARED).to_pylist()
         kept = [row for row in rows if not where(row["status"])]
         if len(kept) < len(rows):
             # What a killed attempt journaled may hold rows that are meant this time.
