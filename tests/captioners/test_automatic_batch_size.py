@@ -169,6 +169,18 @@ def test_captions_are_the_same_and_the_size_is_told(
     assert told[1] == 3
 
 
+def test_the_room_on_a_gpu_is_what_is_free_and_what_torch_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Of 80 in all 30 are free, 45 are kept by torch, of which tensors took 40 at most.
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda: 40)
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda: 45)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (30, 80))
+    meter = memory_meter("NVIDIA H200")
+    assert (meter.peak(), meter.room()) == (40, 35)
+
+
 @pytest.mark.parametrize("captioner", ["openai", "vllm"])
 def test_a_captioner_whose_memory_is_elsewhere_is_refused(captioner: str) -> None:
     options = JobOptions(Path("m.parquet"), captioner=captioner)
