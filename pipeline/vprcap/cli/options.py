@@ -74,7 +74,8 @@ BatchSize = Annotated[
 ]
 
 
-def _number_or_auto(text: str) -> int | None:
+def _number_or_auto(text: str | int) -> int | None:
+    """Read what a user wrote; typer passes a default, a number, through here too."""
     return None if text == "auto" else int(text)
 
 
