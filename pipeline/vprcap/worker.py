@@ -15,7 +15,8 @@ from vprcap.caption_sets.reuse import Reuse
 from vprcap.captioners.automatic_batch_size import AutomaticBatchSize
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.memory_meter import memory_meter
-from vprcap.captioners.rows import Item, Row, RowWriter, convict
+from vprcap.captioners.rows import Row, RowWriter, convict
+from vprcap.captioners.running_rows import Item
 from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.commit_protocol.attempts import Attempts
 from vprcap.commit_protocol.journal import Journal, journal_path, read_journals, remove_journals

@@ -3,7 +3,8 @@
     make gpu
 
 The weights are random, so no caption ends by itself: every image gets the full 128 tokens, which is
-more than a trained model writes under the shipped prompt. Images are 640x480 JPEGs. The ceiling is
+more than a trained model writes under the shipped prompt; the last test lets them end as unevenly
+as those of trained models do. Images are 640x480 JPEGs. The ceiling is
 arithmetic alone: twice the language model's weights for every token in or out, and 0.38 TFLOP for
 the vision tower, against the GPU's dense bf16 rate.
 """
@@ -18,6 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.captioning_ways import Ways
+from benchmarks.natural_ends import give_natural_ends
 from benchmarks.random_llava import llava_15_7b, write_random_llava
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.caption_sets.caption_set import CaptionSet
@@ -90,6 +93,24 @@ def test_images_per_second_by_batch_size(
             "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1),
         }
         print("\n" + json.dumps(figures), flush=True)
+
+
+def test_a_running_batch_against_static_batches_where_captions_end_unevenly(
+    model: Path, manifest: Path, tmp_path: Path
+) -> None:
+    """Both with the same weights and 64 rows; static batches wait for their longest caption."""
+    options = JobOptions(manifest, tmp_path, model=str(model), quantization="none")
+    ways = Ways(open_job(options), batch_size=64)
+    give_natural_ends(ways.model, ways.num_prompt_tokens(), end_id=2)
+    ways.static(64)  # warm up
+    static, ours = ways.static(NUM_IMAGES), ways.vprcap(NUM_IMAGES, tmp_path / "vprcap")
+    equal = np.mean([one == other for one, other in zip(static.texts, ours.texts, strict=True)])
+    print(
+        f"\nimages/s: static {static.rate:.2f}, vprcap {ours.rate:.2f}; {ours.tokens_an_image:.0f} "
+        f"tokens an image; the model waited {ours.waiting:.1%}; texts equal {equal:.1%}; "
+        f"peak GiB {static.peak_bytes / 2**30:.1f}, {ours.peak_bytes / 2**30:.1f}"
+    )
+    assert len(ours.texts) == NUM_IMAGES
 
 
 def _peak() -> int:

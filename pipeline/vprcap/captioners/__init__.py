@@ -94,6 +94,40 @@ class Captioner(Protocol):
         ...
 
 
+@runtime_checkable
+class Running(Protocol):
+    """A batch that images enter and captions leave one by one; after an error it is lost."""
+
+    @property
+    def wanted(self) -> int:
+        """How many images it would take now; 0: first, captions must end."""
+        ...
+
+    def advance(
+        self,
+        names: Sequence[str],
+        pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        seeds: Sequence[int],
+        should_stop: Callable[[], bool],
+    ) -> list[tuple[str, Generated]]:
+        """Let images enter, and write until a caption ends; return names and captions.
+
+        Raises:
+            OutOfMemory: the batch is too large.
+            Interrupted: `should_stop` became true.
+        """
+        ...
+
+
+@runtime_checkable
+class RunningCaptioner(Captioner, Protocol):
+    """A captioner whose captions need not wait for the longest one of their batch."""
+
+    def running(self, num_slots: int) -> Running | None:
+        """Start a batch of so many images at a time; None where this model cannot."""
+        ...
+
+
 def row_seeds(config: CaptionConfig, image_sha256s: Sequence[str | None]) -> list[int]:
     """Derive the 128-bit seed of each image's caption from its bytes; none of greedy captions."""
     if not config.temperature:

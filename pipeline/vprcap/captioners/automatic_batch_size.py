@@ -43,6 +43,11 @@ class AutomaticBatchSize:
         """Images of the next batch."""
         return self._fixed.now
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the size is found."""
+        return not self._growing
+
     def begin(self) -> None:
         """Note that a batch begins."""
         if not self._growing:

@@ -1,6 +1,7 @@
 """From decoded images to rows, batch by batch; one bad image never stops or poisons its batch.
 
-Images that could not be decoded become rows at once. The others are gathered into batches. A
+Images that could not be decoded become rows at once. The others enter a running batch where the
+captioner has one, and are gathered into batches where not, or where a running batch has failed. A
 batch that does not fit into memory is tried again in smaller ones; a batch that fails or times out
 is tried image by image, so the one at fault gets the blame and the rest captions.
 """
@@ -12,6 +13,7 @@ from typing import Any
 from vprcap.caption_sets.qa import flags_of
 from vprcap.caption_sets.reuse import Reuse
 from vprcap.captioners import Generated, OutOfMemory
+from vprcap.captioners.running_rows import Item, RunningRows
 from vprcap.captioners.watch import TimedOut
 from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.commit_protocol.attempts import Attempts
@@ -19,7 +21,6 @@ from vprcap.errors import VprcapError, first_line
 from vprcap.images import DecodedImage
 
 Row = dict[str, Any]
-Item = tuple[str, DecodedImage]
 
 
 class RowWriter:
@@ -36,6 +37,7 @@ class RowWriter:
         self._attempts = attempts
         self._should_stop = should_stop
         self._reuse = reuse
+        self._running: RunningRows | None = None
 
     def rows(self, images: Iterable[Item]) -> Iterator[list[Row]]:
         """Yield finished rows, about a batch at a time, in any order.
@@ -44,6 +46,7 @@ class RowWriter:
             Interrupted: asked to stop; the images of the running batch have no row.
         """
         batch: list[Item] = []
+        size = 0
         for image_id, image in images:
             if image.status != "ok":
                 yield [_row(image_id, image)]
@@ -51,11 +54,58 @@ class RowWriter:
             if (copied := self._reuse.row(image_id, image)) is not None:
                 yield [copied]
                 continue
+            size = size or self._start()
             batch.append((image_id, image))
-            if len(batch) >= self._captioner.batch_size.now:
-                yield from self._caption(batch)
-                batch = []
-        yield from self._caption(batch)
+            if len(batch) >= size:
+                yield from self._take(batch)
+                batch, size = [], self._wanted
+        if batch:
+            yield from self._take(batch)
+        while self._running is not None and self._running.items:
+            yield from self._advance([])
+
+    def _start(self) -> int:
+        """Start a running batch, where there can be one; return how many images go first."""
+        batch = self._captioner.running(self._attempts)
+        if batch is not None:
+            self._running = RunningRows(self._captioner, batch, self._attempts, self._should_stop)
+        return self._wanted
+
+    @property
+    def _wanted(self) -> int:
+        running = self._running
+        return self._captioner.batch_size.now if running is None else running.wanted
+
+    def _take(self, batch: Sequence[Item]) -> Iterator[list[Row]]:
+        """Caption a batch, or let it enter the running one until that takes more."""
+        if self._running is None:
+            yield from self._caption(batch)
+            return
+        yield from self._advance(batch)
+        while self._running is not None and not self._running.wanted:
+            yield from self._advance([])
+
+    def _advance(self, entering: Sequence[Item]) -> Iterator[list[Row]]:
+        """Write until captions of the running batch end.
+
+        Where it fails, its images and all that follow go batch by batch: there each error finds
+        its image, and a size is found that fits.
+        """
+        assert self._running is not None
+        try:
+            ended = self._running.advance(entering)
+        except VprcapError:
+            raise
+        except Exception:  # noqa: BLE001 - too large, too late, whatever a model raises
+            pass
+        else:
+            rows = [self._made(*each) for each in ended]
+            self._reuse.remember(rows)
+            yield rows
+            return
+        left = self._running.items
+        self._running = None
+        yield from self._caption(left)
 
     def _caption(self, batch: Sequence[Item]) -> Iterator[list[Row]]:
         """Caption a batch in as many pieces as memory asks for."""

@@ -20,6 +20,7 @@ from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
 from vprcap.captioners.in_memory import in_memory
+from vprcap.captioners.running import RunningBatch, Writer, can_run
 from vprcap.captioners.sampling import GumbelNoise
 from vprcap.errors import Interrupted
 from vprcap.images import Framing
@@ -86,6 +87,23 @@ class TransformersCaptioner:
                 captions[position] = caption
         return [caption for caption in captions if caption is not None]
 
+    def running(self, num_slots: int) -> RunningBatch | None:
+        """Start a batch that does not wait for its longest caption.
+
+        None where prompts differ in length, or where the model is not known to allow it.
+        """
+        if self.framing.side is None or not can_run(self._model):
+            return None
+        writer = Writer(
+            self._model,
+            self._inputs,
+            self._read,
+            self._checkpoint.end_ids(self._model),
+            self._max_new_tokens,
+            self.config.temperature,
+        )
+        return RunningBatch(writer, num_slots)
+
     def _generate(
         self,
         pixels: Sequence[np.ndarray],
@@ -99,7 +117,7 @@ class TransformersCaptioner:
         num_prompt, tokens = in_memory(compute)
         if should_stop():
             raise Interrupted("stopped while a batch was being captioned")
-        return [self._read(row, num_prompt) for row in tokens[:, num_prompt:].cpu()]
+        return [self._read(row, num_prompt) for row in tokens[:, num_prompt:].tolist()]
 
     def _tokens(
         self, inputs: Any, should_stop: Callable[[], bool], seeds: Sequence[int]
@@ -134,8 +152,9 @@ class TransformersCaptioner:
         assert lengths.min() == lengths.max(), "prompts of one picture size differ in length"
         return inputs.to(self._device, self._dtype)
 
-    def _read(self, row: torch.Tensor, num_prompt: int) -> Generated:
-        ended = np.isin(row.numpy(), self._checkpoint.end_ids(self._model))
+    def _read(self, row: Sequence[int], num_prompt: int) -> Generated:
+        """Make a caption of its tokens, up to the first that ends one."""
+        ended = np.isin(row, self._checkpoint.end_ids(self._model))
         num_output = int(ended.argmax()) if ended.any() else len(row)
         text = self._checkpoint.processor.decode(row[:num_output], skip_special_tokens=True)
         reason = "stop" if ended.any() else "length"

@@ -4,15 +4,27 @@ Lives as long as its worker, from shard to shard.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from vprcap.captioners import Captioner, Generated, OutOfMemory, Unavailable, row_seeds
+from vprcap.captioners import (
+    Captioner,
+    Generated,
+    OutOfMemory,
+    Running,
+    RunningCaptioner,
+    Unavailable,
+    row_seeds,
+)
 from vprcap.captioners.automatic_batch_size import AutomaticBatchSize
 from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.watch import TIMEOUT_SECONDS, TimedOut, Watch
 from vprcap.commit_protocol.attempts import Attempts
 from vprcap.errors import DependencyError, Interrupted, InvalidError, first_line
+from vprcap.images import DecodedImage
+
+Result = TypeVar("Result")
 
 # Failures one after the other that are the model's and not the images': at the start of a run
 # few are enough to know.
@@ -63,7 +75,12 @@ class WatchedCaptioner:
         seeds = row_seeds(self._captioner.config, sha256s)
         self.batch_size.begin()
         try:
-            written = self._call(image_ids, pixels, seeds, attempts, should_stop)
+            written = self._call(
+                lambda stop: self._captioner.caption(pixels, stop, seeds),
+                image_ids,
+                attempts,
+                should_stop,
+            )
         except Unavailable as problem:
             if should_stop():
                 raise Interrupted("stopped while a server was away") from None
@@ -77,14 +94,59 @@ class WatchedCaptioner:
         self._succeeded, self._failed_in_a_row = True, 0
         return written
 
-    def _call(
+    def running(self, attempts: Attempts) -> Running | None:
+        """Start a running batch.
+
+        None where the captioner has none, where the shard needs care, and while batches of several
+        sizes are timed against each other.
+        """
+        if attempts.careful or not isinstance(self._captioner, RunningCaptioner):
+            return None
+        if not self.batch_size.is_settled:
+            return None
+        self._load()
+        return self._captioner.running(self.batch_size.now)
+
+    def advance(
         self,
-        image_ids: Sequence[str],
-        pixels: Sequence[np.ndarray],
-        seeds: Sequence[int],
+        batch: Running,
+        entering: Sequence[tuple[str, DecodedImage]],
+        in_work: Sequence[str],
         attempts: Attempts,
         should_stop: Callable[[], bool],
-    ) -> list[Generated]:
+    ) -> list[tuple[str, Generated]]:
+        """Let images enter a running batch, and write until a caption ends.
+
+        Args:
+            batch: the running batch.
+            entering: images with their names.
+            in_work: names of all images in work, the new ones included.
+            attempts: at the shard of these images.
+            should_stop: asked between tokens.
+
+        Raises:
+            OutOfMemory: the batch is too large; the next one will be smaller.
+            TimedOut: no caption ended for too long.
+            Interrupted: asked to stop.
+        """
+        names = [image_id for image_id, _ in entering]
+        pixels = [image.pixels for _, image in entering if image.pixels is not None]
+        seeds = row_seeds(self._captioner.config, [image.sha256 for _, image in entering])
+        ended = self._call(
+            lambda stop: batch.advance(names, pixels, seeds, stop), in_work, attempts, should_stop
+        )
+        if entering:
+            self.batch_size.succeeded(len(in_work))
+        self._succeeded, self._failed_in_a_row = True, 0
+        return ended
+
+    def _call(
+        self,
+        work: Callable[[Callable[[], bool]], Result],
+        image_ids: Sequence[str],
+        attempts: Attempts,
+        should_stop: Callable[[], bool],
+    ) -> Result:
         """Call the captioner under the watch's eyes, its images noted."""
         allowed = self._watch.seconds
         with (
@@ -92,9 +154,9 @@ class WatchedCaptioner:
             self._watch.over(lambda: attempts.note_hang(image_ids)) as late,
         ):
             try:
-                return self._captioner.caption(pixels, lambda: should_stop() or late(), seeds)
+                return work(lambda: should_stop() or late())
             except OutOfMemory:
-                self.batch_size.failed(len(pixels))
+                self.batch_size.failed(len(image_ids))
                 raise
             except Interrupted:
                 if should_stop() or not late():

@@ -87,6 +87,11 @@ class Attempts:
             self._write(self._note)
 
     @property
+    def careful(self) -> bool:
+        """Whether this shard has cost workers their life, so that what is tried is noted first."""
+        return self._careful
+
+    @property
     def guilty(self) -> dict[str, str]:
         """Status of each image that is not to be tried again."""
         return self._note.guilty

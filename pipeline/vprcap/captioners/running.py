@@ -1,0 +1,174 @@
+"""A batch that does not wait for its longest caption: rows leave when they end, others enter.
+
+New rows are prefilled together, as soon as a quarter of the slots is free: their pictures and
+prompts have one length, so they need no padding. Then every live row gets one token at a time, at
+its own position. A row is computed as `generate` computes it alone, so greedy captions are equal
+to the token in float32.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+
+from vprcap.captioners import Generated
+from vprcap.captioners.in_memory import in_memory
+from vprcap.captioners.sampling import gumbel_noise
+from vprcap.captioners.slot_cache import SlotCache
+from vprcap.errors import Interrupted
+
+_SHARE_REFILLED = 4
+"""One over the share of free slots that is worth a prefill."""
+_LANGUAGE_MODELS = ("llama", "mistral", "qwen2")
+"""Whose attention takes a mask and positions of our own."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A loaded model and how captions are written with it."""
+
+    model: Any
+    inputs: Callable[[Sequence[np.ndarray]], Any]
+    """Makes of pictures what the model takes."""
+    read: Callable[[Sequence[int], int], Generated]
+    """Makes a caption of its tokens and the number of those of its prompt."""
+    end_ids: Collection[int]
+    max_new_tokens: int
+    temperature: float
+
+
+@dataclass
+class _Row:
+    name: str
+    seed: int | None
+    num_prompt: int
+    tokens: list[int] = field(default_factory=list)
+
+
+def can_run(model: Any) -> bool:
+    """Say whether rows of a model may each have their own length; others keep to `generate`."""
+    text = model.config.get_text_config()
+    return (
+        model.config.model_type == "llava"
+        and text.model_type in _LANGUAGE_MODELS
+        and getattr(text, "sliding_window", None) is None
+    )
+
+
+class RunningBatch:
+    """Rows in work with one model; after an error it is lost."""
+
+    def __init__(self, writer: Writer, num_slots: int) -> None:
+        self._writer, self._model, self._num_slots = writer, writer.model, num_slots
+        self._rows: list[_Row] = []
+        self._cache: SlotCache | None = None
+
+    @property
+    def wanted(self) -> int:
+        """How many rows it would take now; 0: there are too few free slots for a prefill."""
+        free = self._num_slots - len(self._rows)
+        return free if free * _SHARE_REFILLED >= self._num_slots else 0
+
+    def advance(
+        self,
+        names: Sequence[str],
+        pixels: Sequence[np.ndarray],
+        seeds: Sequence[int],
+        should_stop: Callable[[], bool],
+    ) -> list[tuple[str, Generated]]:
+        """Let images enter, and write tokens until a caption ends.
+
+        Args:
+            names: of the images that enter, not more than are wanted.
+            pixels: of these images.
+            seeds: one an image, where the temperature is above 0.
+            should_stop: asked between tokens.
+
+        Returns:
+            Names and captions of the rows that left.
+
+        Raises:
+            OutOfMemory: the batch does not fit.
+            Interrupted: `should_stop` became true.
+        """
+        if names:
+            in_memory(lambda: self._enter(names, pixels, seeds or [None] * len(names)))
+        while not (left := self._leave()) and self._rows:
+            if should_stop():
+                raise Interrupted("stopped while captions were being written")
+            in_memory(self._write)
+        return [(row.name, self._writer.read(row.tokens, row.num_prompt)) for row in left]
+
+    @torch.inference_mode()
+    def _enter(
+        self,
+        names: Sequence[str],
+        pixels: Sequence[np.ndarray],
+        seeds: Sequence[int | None],
+    ) -> None:
+        inputs = dict(self._writer.inputs(pixels))
+        del inputs["attention_mask"]  # without padding the causal one is enough
+        num_prompt = inputs["input_ids"].shape[1]
+        if self._cache is None:
+            longest = num_prompt + self._writer.max_new_tokens
+            self._cache = SlotCache(self._num_slots, longest, self._model.device)
+        self._cache.enter(len(names))
+        positions = torch.arange(num_prompt, device=self._model.device)[None]
+        logits = self._logits(**inputs, position_ids=positions)
+        self._cache.settle(num_prompt)
+        rows = [_Row(name, seed, num_prompt) for name, seed in zip(names, seeds, strict=True)]
+        self._append(rows, logits)
+        self._rows += rows
+
+    @torch.inference_mode()
+    def _write(self) -> None:
+        assert self._cache is not None, "rows have entered"
+        last = [[row.tokens[-1]] for row in self._rows]
+        logits = self._logits(
+            input_ids=torch.tensor(last, device=self._model.device),
+            attention_mask=self._cache.mask,
+            position_ids=self._cache.positions,
+        )
+        self._cache.settle(1)
+        self._append(self._rows, logits)
+
+    def _logits(self, **inputs: Any) -> Float[torch.Tensor, "rows vocabulary"]:
+        output = self._model(
+            **inputs, past_key_values=self._cache, use_cache=True, logits_to_keep=1
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+    def _append(self, rows: Sequence[_Row], logits: torch.Tensor) -> None:
+        for row, token in zip(rows, self._choose(rows, logits).tolist(), strict=True):
+            row.tokens.append(token)
+
+    def _choose(self, rows: Sequence[_Row], logits: torch.Tensor) -> Int64[torch.Tensor, " rows"]:
+        """Choose the next token of each row: the most likely one, or the one after its noise."""
+        if self._writer.temperature:
+            size = logits.shape[1]
+            noise = [gumbel_noise(row.seed or 0, len(row.tokens), size) for row in rows]
+            noisy = torch.stack(noise).to(logits.device)
+            logits = logits.double() / self._writer.temperature + noisy
+        return logits.argmax(1)
+
+    @torch.inference_mode()
+    def _leave(self) -> list[_Row]:
+        """Take out the rows that have ended; from the last one on, so that gaps fill from there."""
+        left = []
+        for position in reversed(range(len(self._rows))):
+            row = self._rows[position]
+            if self._has_ended(row):
+                assert self._cache is not None, "rows have entered"
+                self._cache.leave(position)
+                self._rows[position] = self._rows[-1]
+                del self._rows[-1]
+                left.append(row)
+        return left
+
+    def _has_ended(self, row: _Row) -> bool:
+        full = len(row.tokens) >= self._writer.max_new_tokens
+        return full or row.tokens[-1] in self._writer.end_ids
