@@ -8,22 +8,22 @@ EXIF, padding, handing over, rows, journal, part, summary, and the start of its 
 several times; the ratio is the median, of each turn's own two rates. Beside it stands the ratio of
 the processor time, which a busy machine changes less.
 
-On two cores 0.80 to 0.87 of bare came out; the aim is 0.9. Of 3.3 ms of processor time an image,
-2.9 are Pillow's own; 0.2 are the main process (handing over, rows, journal), 0.05 the hash, 0.05 to
-0.1 the start of two workers, and the rest pickling, padding and caches that three processes share.
-Against a bare loop that also says `convert("RGB")`, as many do, it was 1.1: that copies the picture.
+On two cores 0.80 to 0.87 of bare came out, of these pictures and of photographs; the aim is 0.9.
+Runs beside other work scatter from 0.5 to 1.4. Of 3.3 ms of processor time an image, 2.9 are
+Pillow's own, 0.2 the main process's (handing over, rows, journal), 0.03 the hash, 0.05 the start
+of the workers, and the rest, 0.1, was not told apart (pickling, padding, shared caches).
 
 What was tried, with its figure (ms an image):
 
-* Handing over more images at once, 12 instead of 6 at batches of 16: 0.14 to 0.20 for the main
-  process instead of 0.2. Kept.
+* Handing over 16 images at once instead of 6: 0.05 instead of 0.10 for the main process. Kept:
+  batches of 16 hand over 12.
 * Shared memory instead of pickles through pipes: 0.033 instead of 0.026 for squares of 64 pixels;
   0.28 instead of 0.70 for 336 pixels, of which 0.23 are the main process's. No model that sees 336
   pixels would notice that, and containers often have 64 MiB of shared memory. Left out.
 * `Image.draft` (JPEGs decoded at a half or a quarter): decoding and resizing 2.2 to 3.1 times as
-  fast, but 36 to 41 % of all values differ, by up to 14 of 255; they are the same only where it does
-  nothing (640x480 for 336 pixels). Another picture is another caption. Left out.
-* A third decode worker on two cores: 0.74 instead of 0.83 of bare.
+  fast, but 36 to 41 % of all values differ, by up to 14 of 255. They are the same only where it
+  does nothing (640x480 for 336 pixels). Another picture is another caption. Left out.
+* A third decode worker on two cores: 0.74 and 0.81 of bare, instead of 0.83 and 0.81.
 * `torch.compile` of a token's step of the random 200m LLaVA (16 rows, float32, two cores, static
   cache): 145 ms with and without, 37 s to compile, and not the same tokens. Left out.
 """
