@@ -16,6 +16,7 @@ from benchmarks import natural_ends
 from benchmarks.random_llava import write_random_llava
 from vprcap.caption_sets.reuse import Reuse
 from vprcap.captioners import Generated, OutOfMemory, load_captioner
+from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.rows import RowWriter
 from vprcap.captioners.running import can_run
 from vprcap.captioners.transformers import TransformersCaptioner
@@ -172,7 +173,7 @@ def items_of(captioner: TransformersCaptioner) -> list[tuple[str, DecodedImage]]
 def rows_of(
     captioner: TransformersCaptioner, tmp_path: Path, batch_size: int = 4, attempt: int = 1
 ) -> dict[str, dict[str, Any]]:
-    watched = WatchedCaptioner(captioner, batch_size)
+    watched = WatchedCaptioner(captioner, BatchSize(batch_size))
     attempts = Attempts(tmp_path / "note.json", attempt, lambda: True)
     writer = RowWriter(watched, attempts, never, Reuse())
     rows = [row for batch in writer.rows(items_of(captioner)) for row in batch]
@@ -188,7 +189,7 @@ def test_rows_are_finished_one_by_one_and_their_seconds_add_up(
     uneven: Callable[..., TransformersCaptioner], tmp_path: Path
 ) -> None:
     captioner = uneven()
-    watched = WatchedCaptioner(captioner, 4)
+    watched = WatchedCaptioner(captioner, BatchSize(4))
     attempts = Attempts(tmp_path / "note.json", 1, lambda: True)
     writer = RowWriter(watched, attempts, never, Reuse())
     items, begun = items_of(captioner), time.perf_counter()
