@@ -369,11 +369,13 @@ def test_a_model_is_served_or_it_is_one_line(chat_server: ChatServer) -> None:
 
 
 def test_its_threads_and_connections_end_with_it(chat_server: ChatServer) -> None:
-    gc.collect()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     captioner = captioner_of(chat_server)
     captioner.caption(PICTURES[:2], never)
-    assert threading.active_count() > before
+    started = set(threading.enumerate()) - before
+    assert started
     del captioner
     gc.collect()
-    assert threading.active_count() == before
+    for thread in started:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in started)
