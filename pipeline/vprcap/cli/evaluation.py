@@ -16,6 +16,7 @@ from vprcap.cli.options import (
     Partial,
     Root,
     Split,
+    command_line,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def eval_command(
     source = Source(manifest, dataset, root, split, captions_root, allow_partial)
     if descriptors is not None:
         _refuse_beside_descriptors(captions, corrupt, ablation, drop_twins or None)
-        _print_report(evaluate_saved(source, descriptors, output, names=names), as_json)
+        _print_report(
+            evaluate_saved(source, descriptors, output, names=names, command=command_line()),
+            as_json,
+        )
         return
     if names is not None:
         raise InvalidError("--names says whose the rows of --descriptors FOLDER are; give both")
@@ -118,6 +122,7 @@ def eval_command(
             features_root=features_root,
             corruption=corruption,
             drop_twins=drop_twins,
+            command=command_line(),
         )
         if drop_twins:
             _print_twins(results, as_json)

@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -117,3 +119,8 @@ RayAddress = Annotated[
         "machine, or a new one."
     ),
 ]
+
+
+def command_line() -> str:
+    """Return what was typed, fit for a shell."""
+    return shlex.join(["vprcap", *sys.argv[1:]])

@@ -80,8 +80,10 @@ def demo(out: Path) -> Path:
         material = gather(Source(_manifest(test_set)), ENCODERS, captions[1], None)
         folder = evaluation_folder(material, run)
         honest = score(material, run, folder)
-        wrong = corrupted(material, ENCODERS.load_text(), Corruption("shuffle"))
-        shuffled = score(wrong, run, folder.with_name(f"{folder.name}-shuffled"))
+        shuffle = Corruption("shuffle")
+        wrong = corrupted(material, ENCODERS.load_text(), shuffle)
+        control = folder.with_name(f"{folder.name}-shuffled")
+        shuffled = score(wrong, run, control, variant=shuffle.variant)
     return write_json(
         out / "results.json", _results(honest, shuffled, captions[1], test_set, watch.seconds)
     )

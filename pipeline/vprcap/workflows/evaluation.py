@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from vprcap.caption_sets.caption_set import CaptionSet
 from vprcap.evaluation.corruption import Corruption
+from vprcap.evaluation.provenance import Provenance, build_provenance, write_provenance
+from vprcap.files import read_json
 from vprcap.ground_truth.health import twins_of
 from vprcap.manifests.manifest import read_manifest
 from vprcap.retrieval.descriptors import MODES, QUERY_MODES
@@ -37,11 +40,13 @@ def evaluate_combiner(
     features_root: Path | None = None,
     corruption: Corruption | None = None,
     drop_twins: bool = False,
+    command: str | None = None,
 ) -> Path:
     """Evaluate a trained combiner on a set and return ``results.json``.
 
     With `drop_twins` the set is evaluated again without database images that are a twin of a query;
-    ``twins.json`` beside it, with both results and their difference, is returned.
+    ``twins.json`` beside it, with both results and their difference, is returned. `command` is what
+    was typed to get here.
     """
     if drop_twins:  # say what is missing before anything is described
         manifest = find_manifest(source)
@@ -53,16 +58,25 @@ def evaluate_combiner(
         material = corrupted(material, encoders_of(run).load_text(), corruption)
         folder = folder.with_name(f"{folder.name}-{corruption.name}")
         variant = corruption.variant
-    return score(material, run, output or folder, drop_twins=drop_twins, variant=variant)
+    return score(
+        material, run, output or folder, drop_twins=drop_twins, variant=variant, command=command
+    )
 
 
 def evaluate_saved(
-    source: Source, descriptors: Path, output: Path | None = None, *, names: Path | None = None
+    source: Source,
+    descriptors: Path,
+    output: Path | None = None,
+    *,
+    names: Path | None = None,
+    command: str | None = None,
 ) -> Path:
     """Evaluate descriptors that another program saved, and return ``results.json``."""
     manifest = find_manifest(source)
     folder = output or descriptors / "eval" / read_manifest(manifest).info.name
-    return score_saved(manifest, descriptors, folder, names=names)
+    results = score_saved(manifest, descriptors, folder, names=names)
+    write_provenance(folder, build_provenance(manifest, command=command))
+    return results
 
 
 def score(
@@ -72,6 +86,7 @@ def score(
     *,
     drop_twins: bool = False,
     variant: str | None = None,
+    command: str | None = None,
 ) -> Path:
     """Describe and evaluate a set in every mode that its material allows; return the results.
 
@@ -86,6 +101,8 @@ def score(
         if {queries, database} <= described.keys()
     }
     results = evaluate(material.manifest, modes, output, variant=variant)
+    made_of = provenance_of(material, run, command)
+    write_provenance(output, made_of)
     if material.text_features is not None:
         gates = output / "gates.parquet"
         explain(material.manifest, material.text_features, described["fused"], gates)
@@ -93,7 +110,22 @@ def score(
         return results
     rest = output / "without-twins"
     evaluate(material.manifest, modes, rest, without_twins=True, variant=variant)
+    write_provenance(rest, replace(made_of, without_twins=True))
     return weigh_twins(material.manifest, output, rest, output / "twins.json")
+
+
+def provenance_of(material: Material, run: Path, command: str | None = None) -> Provenance:
+    """Say what an evaluation of a run on some material is made of."""
+    encoders = encoders_of(run)
+    captions = material.captions
+    return build_provenance(
+        material.manifest,
+        run=run,
+        encoders={"image": encoders.image, "text": encoders.text},
+        captions=captions,
+        caption_config=None if captions is None else read_json(CaptionSet(captions).config_json),
+        command=command,
+    )
 
 
 def describe_modes(

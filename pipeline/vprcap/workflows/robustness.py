@@ -11,11 +11,17 @@ from vprcap.errors import InvalidError
 from vprcap.evaluation.comparison import comparison_from_json
 from vprcap.evaluation.corruption import Corruption
 from vprcap.evaluation.plot import Axes, write_curves
+from vprcap.evaluation.provenance import write_provenance
 from vprcap.files import read_json
 from vprcap.stages.compare import Variant, compare
 from vprcap.stages.evaluate import evaluate
 from vprcap.stages.explain import explain
-from vprcap.workflows.evaluation import describe_modes, evaluation_folder, find_material
+from vprcap.workflows.evaluation import (
+    describe_modes,
+    evaluation_folder,
+    find_material,
+    provenance_of,
+)
 from vprcap.workflows.material import Material, corrupted, encoders_of
 from vprcap.workflows.prepare import Source
 
@@ -78,6 +84,7 @@ def _evaluate(
     modes = {"image": (image, image), "fused": (fused, fused)}
     if material.text_features is not None:
         explain(material.manifest, material.text_features, fused, folder / "gates.parquet")
+    write_provenance(folder, provenance_of(material, run))
     return evaluate(material.manifest, modes, folder, variant=variant).parent
 
 
