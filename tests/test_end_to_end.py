@@ -10,6 +10,7 @@ import pytest
 
 from miniatures import NUM_PLACES, write_encoders, write_gsv_cities, write_pitts
 from vprcap.cli import main
+from vprcap.evaluation.provenance import read_provenance
 from vprcap.retrieval.descriptors import QUERY_MODES
 
 
@@ -49,7 +50,13 @@ def test_caption_train_and_eval_by_dataset_name(tmp_path: Path, vprcap: Callable
     assert "PARTIAL, not comparable: 10 of 10000 database images, 10 of 6816 query" in out
     results = json.loads(vprcap("eval", "--dataset", "pitts30k", "--json"))
     assert results["num_queries"] == 10 and set(results["recall"]) == set(QUERY_MODES)
-    check_against_brute_force(tmp_path / "runs/combiner/eval/pitts30k-test", results)
+    folder = tmp_path / "runs/combiner/eval/pitts30k-test"
+    check_against_brute_force(folder, results)
+    made_of = read_provenance(folder)
+    assert made_of is not None and made_of.command == "vprcap eval --dataset pitts30k --json"
+    assert made_of.caption_config["captioner"] == "fake"
+    page = Path(vprcap("report").splitlines()[0])
+    assert page.name == "report.html" and "10 of 10000 database images" in page.read_text("utf-8")
 
 
 def test_a_set_without_places_is_trained_on_in_cells_and_warned_of_in_evaluation(

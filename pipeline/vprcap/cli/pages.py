@@ -1,0 +1,38 @@
+"""Commands that write pages to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprcap.cli.options import CaptionsRoot, Dataset, Root, Split
+
+
+def report_command(
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="RUN|EVALUATION", help="A run, or the results of one set.")
+    ] = Path("runs/combiner"),
+    manifest: Annotated[
+        Path | None, typer.Option(help="The set; default: the one that was evaluated.")
+    ] = None,
+    dataset: Dataset = None,
+    root: Root = None,
+    split: Split = None,
+    captions_root: CaptionsRoot = None,
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file to write; default: report.html in the results.")
+    ] = None,
+    queries: Annotated[
+        int, typer.Option(min=0, help="How many queries to show with their pictures.")
+    ] = 200,
+) -> None:
+    """Write one page that shows what was retrieved, which words were believed, and where.
+
+    Example: vprcap report runs/gsv --out report.html
+    """
+    from vprcap.workflows.prepare import Source
+    from vprcap.workflows.reporting import report_evaluation
+
+    named = manifest is not None or dataset is not None
+    source = Source(manifest, dataset, root, split, captions_root) if named else None
+    typer.echo(report_evaluation(evaluation, source, out, num_queries=queries))
