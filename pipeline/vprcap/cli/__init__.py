@@ -24,6 +24,7 @@ from vprcap.cli.quality import qa_command
 from vprcap.cli.retrieval import index_command, search_command
 from vprcap.cli.scanning import scan_command, shard_command
 from vprcap.cli.training import train_command
+from vprcap.cli.viewing import view_command
 from vprcap.errors import Interrupted, VprcapError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.command("retry")(retry_command)
 app.command("estimate")(estimate_command)
 app.command("verify")(verify_command)
 app.command("qa")(qa_command)
+app.command("view")(view_command)
 app.command("compact")(compact_command)
 app.command("import")(import_command)
 app.command("export")(export_command)

@@ -27,26 +27,47 @@ class Thumbnail:
     height: int = 0
 
 
-def thumbnail(root: Path, image_id: str, side: int) -> Thumbnail:
+@dataclass(frozen=True, slots=True)
+class SmallJpeg:
+    """A small picture as the bytes of a file."""
+
+    data: bytes
+    width: int
+    """Pixels."""
+    height: int
+
+
+def small_jpeg(root: Path, image_id: str, side: int) -> SmallJpeg | str:
     """Make an image small, upright, its longer edge at most `side` pixels.
 
     Args:
         root: image root.
         image_id: path below it; one that leads out of it is not opened.
         side: pixels.
+
+    Returns:
+        The picture, or what keeps it from being shown.
     """
     path = inside(root, image_id)
     if path is None:
-        return Thumbnail(None, "leads out of the image root")
+        return "leads out of the image root"
     decoded = decode_image(path, None, MAX_MEGAPIXELS)
     if decoded.pixels is None:
-        return Thumbnail(None, f"{decoded.status}: {decoded.error}")
+        return f"{decoded.status}: {decoded.error}"
     image = Image.fromarray(decoded.pixels)
     image.thumbnail((side, side), Image.Resampling.BICUBIC)
     data = io.BytesIO()
     image.save(data, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    uri = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-    return Thumbnail(uri, None, image.width, image.height)
+    return SmallJpeg(data.getvalue(), image.width, image.height)
+
+
+def thumbnail(root: Path, image_id: str, side: int) -> Thumbnail:
+    """Make an image small, for a page that holds its pictures; see `small_jpeg`."""
+    small = small_jpeg(root, image_id, side)
+    if isinstance(small, str):
+        return Thumbnail(None, small)
+    uri = "data:image/jpeg;base64," + base64.b64encode(small.data).decode("ascii")
+    return Thumbnail(uri, None, small.width, small.height)
 
 
 def inside(root: Path, image_id: str) -> Path | None:

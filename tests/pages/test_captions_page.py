@@ -1,0 +1,226 @@
+"""Captions beside their images, in a real browser: as one file, and served."""
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from browsing import PHONE, is_wider_than_its_window
+from playwright.sync_api import Page, expect
+
+from small_sets import HOSTILE, ROWS, write_captions
+from vprcap.caption_sets.search import Asked
+from vprcap.errors import InvalidError, StorageError
+from vprcap.pages.captions_server import CaptionServer
+from vprcap.pages.differences import differences
+from vprcap.stages.view import open_sets, view
+
+OpenPage = Callable[..., Page]
+OTHERS = {**ROWS, "a.jpg": {"caption": "A blue brick house with a tower."}}
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Path:
+    return write_captions(tmp_path)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., CaptionServer]]:
+    """Serve sets until the test is over."""
+    servers: list[CaptionServer] = []
+
+    def start(captions: Path, other: Path | None = None) -> CaptionServer:
+        server = CaptionServer(open_sets(captions, other))
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(server: CaptionServer, path: str, method: str = "GET", host: str | None = None) -> tuple:
+    """Return status, headers and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection.putrequest(method, path, skip_host=True)
+    connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
+    connection.endheaders()
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, answer.headers, body
+
+
+def test_differences_are_the_words_that_the_other_has_not() -> None:
+    left, right = differences("a red brick house", "a blue house there")
+    assert [(piece.text, piece.changed) for piece in left] == [
+        ("a", False),
+        ("red brick", True),
+        ("house", False),
+    ]
+    assert [(piece.text, piece.changed) for piece in right] == [
+        ("a", False),
+        ("blue", True),
+        ("house", False),
+        ("there", True),
+    ]
+    assert differences("same", "same")[0][0].changed is False
+    assert differences("", "")[0] == []
+
+
+def test_a_page_shows_images_texts_failures_and_flags_and_filters_them(
+    captions: Path, tmp_path: Path, open_page: OpenPage
+) -> None:
+    page = open_page(view(captions, tmp_path / "page.html"))
+    rows, count = page.locator("article:visible"), page.get_by_role("status")
+    assert rows.count() == 5
+    assert rows.nth(1).locator(".caption").inner_text() == HOSTILE
+    assert rows.nth(0).locator("img").evaluate("image => image.naturalWidth") == 256
+    page.get_by_label("Status").select_option("oom")
+    expect(count).to_have_text("1 of 5 shown")
+    assert "out of memory <even> alone" in rows.inner_text()
+    page.get_by_label("Status").select_option("all")
+    page.get_by_label("Flag").select_option("refusal")
+    expect(count).to_have_text("1 of 5 shown")
+    assert "c.jpg" in rows.inner_text()
+    page.get_by_label("Flag").select_option("any or none")
+    page.locator("h1").click()
+    page.keyboard.press("/")
+    page.keyboard.type("CANAL")
+    expect(count).to_have_text("1 of 5 shown")
+    assert "e.jpg" in rows.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_two_sets_stand_side_by_side_with_their_differences_marked(
+    captions: Path, tmp_path: Path, open_page: OpenPage, scheme: str
+) -> None:
+    other = write_captions(tmp_path, OTHERS, model="other")
+    path = view(captions, tmp_path / "page.html", other=other)
+    page = open_page(path, color_scheme=scheme)
+    assert page.locator("article").first.locator("mark").all_inner_texts() == ["red", "blue"]
+    assert page.locator("mark").count() == 2
+    page.get_by_label("different only").check()
+    expect(page.get_by_role("status")).to_have_text("1 of 5 shown")
+    phone = open_page(path, color_scheme=scheme, viewport=PHONE)
+    assert not is_wider_than_its_window(phone)
+    assert "other" in phone.locator("article").first.inner_text()
+
+
+def test_a_page_of_some_rows_says_of_how_many(captions: Path, tmp_path: Path) -> None:
+    text = view(captions, tmp_path / "p.html", num_rows=2).read_text("utf-8")
+    assert text.count("<article") == 2 and "2 of 5 rows, of 5 in the set" in text
+    assert "a.jpg" in text and "c.jpg" in text  # every second, not the first two
+    asked = Asked(words=("tower",))
+    assert "1 of 1 rows that were asked for, of 5 in the set" in view(
+        captions, tmp_path / "p.html", asked=asked
+    ).read_text("utf-8")
+    with pytest.raises(InvalidError, match="no status 'gone' here; there are: ok, oom"):
+        view(captions, tmp_path / "p.html", asked=Asked(status="gone"))
+    with pytest.raises(InvalidError, match="no flag 'bad' here; there are: empty, refusal"):
+        view(captions, tmp_path / "p.html", asked=Asked(flag="bad"))
+
+
+def test_a_served_set_is_searched_and_paged(
+    tmp_path: Path, serve: Callable[..., CaptionServer], open_page: OpenPage
+) -> None:
+    many = {f"{number:03}.jpg": {"caption": f"house {number}"} for number in range(120)}
+    server = serve(write_captions(tmp_path, many, shard_size=50))
+    page = open_page(server.address)
+    assert page.locator("article").count() == 50
+    assert "Page 1 of 3" in page.inner_text("nav")
+    page.get_by_role("link", name="Later").click()
+    page.get_by_role("link", name="Later").click()
+    assert page.locator("article").count() == 20
+    assert "119.jpg" in page.locator("article").last.inner_text()
+    page.keyboard.press("/")
+    page.keyboard.type("house 11")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("11 of 120")  # 11 and 110 to 119
+    page.wait_for_load_state("networkidle")
+    first = page.locator("article img").first
+    assert first.evaluate("image => [image.naturalWidth, image.width]") == [256, 256]
+
+
+def test_a_served_comparison_shows_only_differences_if_asked(
+    captions: Path, tmp_path: Path, serve: Callable[..., CaptionServer], open_page: OpenPage
+) -> None:
+    page = open_page(serve(captions, write_captions(tmp_path, OTHERS, model="other")).address)
+    assert page.locator("article").count() == 5
+    page.get_by_label("different only").check()
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("status")).to_have_text("1 of 5")
+    assert page.get_by_label("different only").is_checked()
+
+
+def test_a_picture_that_cannot_be_shown_says_why(
+    captions: Path, tmp_path: Path, serve: Callable[..., CaptionServer]
+) -> None:
+    server = serve(captions)
+    (tmp_path / "images/a.jpg").unlink()
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "images/b.jpg").unlink()
+    (tmp_path / "images/b.jpg").symlink_to(tmp_path / "secret.jpg")
+    for row, reason in ((0, b"missing: no such file"), (1, b"leads out of the image root")):
+        status, headers, body = ask(server, f"/image/{row}")
+        assert (status, headers["Content-Type"]) == (200, "image/svg+xml")
+        assert reason in body and b"secret" not in body
+
+
+def test_the_server_reads_only_answers_to_its_own_name_and_opens_no_path(
+    captions: Path, serve: Callable[..., CaptionServer]
+) -> None:
+    server = serve(captions)
+    port = server.server_port
+    assert server.server_address[0] == "127.0.0.1"
+    assert ask(server, "/", host=f"localhost:{port}")[0] == 200
+    for foreign in ("example.org", f"example.org:{port}", f"127.0.0.1:{port}@example.org"):
+        assert ask(server, "/", host=foreign)[0] == 403
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert ask(server, "/", method)[0] == 501
+    outside = ("/image/5", "/image/../images/a.jpg", "/image/-1", "/image/+1", "/a.jpg", "//a")
+    for path in outside:
+        assert ask(server, path)[0] == 404, path
+
+
+def test_every_answer_forbids_to_be_taken_for_something_else(
+    captions: Path, serve: Callable[..., CaptionServer]
+) -> None:
+    server = serve(captions)
+    for path in ("/", "/image/0", "/nothing"):
+        _, headers, _ = ask(server, path)
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    status, headers, body = ask(server, "/image/0", "HEAD")
+    assert (status, body) == (200, b"") and int(headers["Content-Length"]) > 100
+
+
+def test_nonsense_in_an_address_is_a_page_nevertheless(
+    captions: Path, serve: Callable[..., CaptionServer]
+) -> None:
+    server = serve(captions)
+    for query in ("page=-1", "page=9999999999999999", "page=x", "status=gone&flag=%00", "%ff=%fe"):
+        status, _, body = ask(server, f"/?{query}")
+        assert status == 200 and body.count(b"<article") == 5, query
+    assert b"Nothing has all of that" in ask(server, "/?search=%3Cscript%3Ezebra")[2]
+
+
+def test_a_set_that_changes_while_it_is_served_is_told_of(
+    captions: Path, serve: Callable[..., CaptionServer]
+) -> None:
+    server = serve(captions)
+    for path in (captions / "data").iterdir():
+        path.unlink()
+    status, _, body = ask(server, "/")
+    assert status == 500 and b"start `vprcap view` again" in body
+
+
+def test_a_port_that_is_taken_is_one_line(
+    captions: Path, serve: Callable[..., CaptionServer]
+) -> None:
+    server = serve(captions)
+    with pytest.raises(StorageError, match="cannot listen on 127.0.0.1:.*another --port"):
+        CaptionServer(server.shown, server.server_port)
