@@ -64,8 +64,13 @@ def variant_of(evaluation: str) -> object:
 
 
 def test_captions_of_wrong_places_reach_every_query_and_its_gates(vprcap: Vprcap) -> None:
-    assert vprcap("eval", *PITTS)[0] == 0
-    assert vprcap("eval", *PITTS, "--corrupt", "wrong-place", "--strength", "1")[0] == 0
+    (code, said), (code_wrong, said_wrong) = (
+        vprcap("eval", *PITTS, *how)[:2]
+        for how in ([], ["--corrupt", "wrong-place", "--strength", "1"])
+    )
+    assert (code, code_wrong) == (0, 0)
+    assert "CHANGED" not in said
+    assert "CHANGED on purpose: corrupted captions: wrong-place-1-seed0" in said_wrong
     honest, wrong = (
         pq.read_table(RUN / "eval" / name / "gates.parquet").to_pylist()
         for name in ("pitts30k-test", "pitts30k-test-wrong-place-1-seed0")

@@ -19,7 +19,7 @@ from vprcap.cli.estimation import estimate_command
 from vprcap.cli.evaluation import demo_command, eval_command
 from vprcap.cli.exchange import export_command, import_command
 from vprcap.cli.operations import compact_command, retry_command, status_command, verify_command
-from vprcap.cli.pages import report_command
+from vprcap.cli.pages import plot_command, report_command
 from vprcap.cli.quality import qa_command
 from vprcap.cli.retrieval import index_command, search_command
 from vprcap.cli.scanning import scan_command, shard_command
@@ -51,6 +51,7 @@ app.command("export")(export_command)
 app.command("train")(train_command)
 app.command("eval")(eval_command)
 app.command("report")(report_command)
+app.command("plot")(plot_command)
 app.command("index")(index_command)
 app.command("search")(search_command)
 app.command("demo")(demo_command)

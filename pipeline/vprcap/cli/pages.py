@@ -1,4 +1,4 @@
-"""Commands that write pages to look at."""
+"""Commands that write what people look at: a report, and figures for papers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,3 +36,22 @@ def report_command(
     named = manifest is not None or dataset is not None
     source = Source(manifest, dataset, root, split, captions_root) if named else None
     typer.echo(report_evaluation(evaluation, source, out, num_queries=queries))
+
+
+def plot_command(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULTS...", help="Runs, evaluations, folders of --ablate dims or --corrupt."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for figures and table.")] = Path("figures"),
+) -> None:
+    """Draw recall, length and corruption curves as SVG and PDF, and write a table for LaTeX.
+
+    Example: vprcap plot runs/gsv runs/no-text --out figures
+    """
+    from vprcap.workflows.plotting import plot_results
+
+    for path in plot_results(results, out):
+        typer.echo(path)

@@ -66,6 +66,8 @@ class RecallReport:
             f"({self.num_solvable:,} solvable), {self.rule}"
         ]
         lines += self._recalls() if self.num_solvable else [_NO_GROUND_TRUTH]
+        if self.variant:
+            lines.append(f"CHANGED on purpose: {self.variant}")
         if self.partial:
             lines.append(f"PARTIAL, not comparable: {self.partial}")
         return "\n".join(lines)

@@ -10,7 +10,8 @@ from pathlib import Path
 from vprcap.errors import InvalidError
 from vprcap.evaluation.comparison import comparison_from_json
 from vprcap.evaluation.corruption import Corruption
-from vprcap.evaluation.plot import Axes, write_curves
+from vprcap.evaluation.figures import corruption_figure
+from vprcap.evaluation.plot import write_drawing
 from vprcap.evaluation.provenance import write_provenance
 from vprcap.files import read_json
 from vprcap.stages.compare import Variant, compare
@@ -69,7 +70,9 @@ def corruption_curve(
     ]
     title = f"captions corrupted by {kind}, seeds: {num_seeds}"
     curve = compare(material.manifest, variants, _label(0.0), title, folder / "curve.json")
-    _draw(curve, kind)
+    write_drawing(
+        curve.with_suffix(".svg"), corruption_figure(comparison_from_json(read_json(curve)))
+    )
     return curve
 
 
@@ -86,16 +89,3 @@ def _evaluate(
         explain(material.manifest, material.text_features, fused, folder / "gates.parquet")
     write_provenance(folder, provenance_of(material, run))
     return evaluate(material.manifest, modes, folder, variant=variant).parent
-
-
-def _draw(curve: Path, kind: str) -> Path:
-    comparison = comparison_from_json(read_json(curve))
-    image, *fused = (row.recall for row in comparison.rows)
-    unit = {"drop-words": "words", "truncate": "words", "swap-colours": "colour words"}
-    axes = Axes(
-        title=f"{comparison.name}: {kind}",
-        x=f"share of {unit.get(kind, 'captions')} corrupted",
-        y="R@1 (%) with 95 % interval",
-    )
-    curves = {"fused": fused, "image-only": [image] * len(STRENGTHS)}
-    return write_curves(curve.with_suffix(".svg"), axes, STRENGTHS, curves)
