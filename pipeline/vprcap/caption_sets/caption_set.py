@@ -53,14 +53,18 @@ class CaptionConfig:
     """0: greedy."""
     seed: int = 0
     """Of sampling; without meaning where there is none."""
+    repetition_stop: str = ""
+    """When a caption that goes in circles is ended; empty: never."""
 
     @property
     def config_id(self) -> str:
         """Hex SHA-256 of the fields that change the text: not of the prompt's name, only its bytes.
 
-        Greedy sets are without the fields of sampling, as they were before there was any.
+        Greedy sets are without the fields of sampling, and sets whose captions may go in circles
+        without that of its end, as they were before there was any.
         """
         idle = {"prompt_name"} | (set() if self.temperature else {"temperature", "seed"})
+        idle |= set() if self.repetition_stop else {"repetition_stop"}
         return fingerprint({k: v for k, v in asdict(self).items() if k not in idle})
 
     @property

@@ -28,7 +28,7 @@ CAPTION_SCHEMA = pa.schema(
         ("caption", pa.string()),  # null where the image could not be captioned
         ("status", pa.string()),
         ("error", pa.string()),
-        ("finish_reason", pa.string()),  # "stop" or "length"
+        ("finish_reason", pa.string()),  # "stop", "length" or "repetition"
         ("num_prompt_tokens", pa.int32()),
         ("num_output_tokens", pa.int32()),
         ("qa_flags", pa.list_(pa.string())),

@@ -34,7 +34,8 @@ class Generated:
 
     text: str
     finish_reason: str
-    """``stop`` where the model ended by itself, ``length`` where the token limit cut it."""
+    """``stop`` where the model ended by itself, ``length`` where the token limit cut it,
+    ``repetition`` where it went in circles."""
     num_prompt_tokens: int | None
     """None where a server does not count."""
     num_output_tokens: int | None

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 
 from vprcap.captioners import Generated
 from vprcap.captioners.in_memory import in_memory
+from vprcap.captioners.repetition import LONGEST_CIRCLE, is_looping
 from vprcap.captioners.sampling import gumbel_noise
 from vprcap.captioners.slot_cache import SlotCache
 from vprcap.errors import Interrupted
@@ -171,4 +172,5 @@ class RunningBatch:
 
     def _has_ended(self, row: _Row) -> bool:
         full = len(row.tokens) >= self._writer.max_new_tokens
-        return full or row.tokens[-1] in self._writer.end_ids
+        ended = row.tokens[-1] in self._writer.end_ids
+        return full or ended or is_looping(row.tokens[-LONGEST_CIRCLE:])

@@ -20,6 +20,7 @@ from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
 from vprcap.captioners.in_memory import in_memory
+from vprcap.captioners.repetition import LONGEST_CIRCLE, RULE, is_looping, loops_after
 from vprcap.captioners.running import RunningBatch, Writer, can_run
 from vprcap.captioners.sampling import GumbelNoise
 from vprcap.errors import Interrupted
@@ -63,6 +64,7 @@ class TransformersCaptioner:
             dtype=str(self._dtype).removeprefix("torch."),
             temperature=temperature,
             seed=seed,
+            repetition_stop=RULE,
         )
 
     def load(self) -> None:
@@ -123,16 +125,17 @@ class TransformersCaptioner:
         self, inputs: Any, should_stop: Callable[[], bool], seeds: Sequence[int]
     ) -> torch.Tensor:
         """Generate: prompt and caption of each row, padded behind its end."""
-        noise = LogitsProcessorList()
+        noise, num_prompt = LogitsProcessorList(), inputs["input_ids"].shape[1]
         if self.config.temperature:
-            num_prompt = inputs["input_ids"].shape[1]
             noise.append(GumbelNoise(self.config.temperature, seeds, num_prompt))
         with torch.inference_mode():
             tokens: torch.Tensor = self._model.generate(
                 **inputs,
                 max_new_tokens=self._max_new_tokens,
                 logits_processor=noise,
-                stopping_criteria=StoppingCriteriaList([_StopWhen(should_stop)]),
+                stopping_criteria=StoppingCriteriaList(
+                    [_StopWhen(should_stop), _StopLoops(num_prompt)]
+                ),
             )
         return tokens
 
@@ -153,11 +156,13 @@ class TransformersCaptioner:
         return inputs.to(self._device, self._dtype)
 
     def _read(self, row: Sequence[int], num_prompt: int) -> Generated:
-        """Make a caption of its tokens, up to the first that ends one."""
+        """Make a caption of its tokens, up to the first that ends one or the end of a circle."""
         ended = np.isin(row, self._checkpoint.end_ids(self._model))
         num_output = int(ended.argmax()) if ended.any() else len(row)
-        text = self._checkpoint.processor.decode(row[:num_output], skip_special_tokens=True)
         reason = "stop" if ended.any() else "length"
+        if (in_circles := loops_after(row[:num_output])) is not None:
+            num_output, reason = in_circles, "repetition"
+        text = self._checkpoint.processor.decode(row[:num_output], skip_special_tokens=True)
         return Generated(text.strip(), reason, num_prompt, num_output)
 
 
@@ -171,6 +176,19 @@ class _StopWhen(StoppingCriteria):
         self, input_ids: torch.Tensor, scores: torch.Tensor | None, **_: Any
     ) -> torch.Tensor:
         return torch.full((len(input_ids),), self._should_stop(), device=input_ids.device)
+
+
+class _StopLoops(StoppingCriteria):
+    """Ends a row of `generate` that goes in circles."""
+
+    def __init__(self, num_prompt: int) -> None:
+        self._num_prompt = num_prompt
+
+    def __call__(
+        self, input_ids: torch.Tensor, scores: torch.Tensor | None, **_: Any
+    ) -> torch.Tensor:
+        written = input_ids[:, self._num_prompt :][:, -LONGEST_CIRCLE:].tolist()
+        return torch.tensor([is_looping(row) for row in written], device=input_ids.device)
 
 
 def _compute_dtype(device: str) -> torch.dtype:
