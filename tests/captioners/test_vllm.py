@@ -95,6 +95,11 @@ def test_a_request_holds_the_rendered_prompt_the_pixels_and_greedy_settings(
     assert prompt["prompt"] == "<image>\nDescribe the place.ASSISTANT:"
     assert list(prompt["multi_modal_data"]) == ["image"]
     np.testing.assert_array_equal(np.asarray(prompt["multi_modal_data"]["image"]), PICTURES[0])
+    assert sampling.pop("repetition_detection") == {
+        "min_pattern_size": 6,
+        "max_pattern_size": 16,
+        "min_count": 4,
+    }
     assert sampling == {"max_tokens": 9, "temperature": 0.0}
     assert bos, "the template writes no first token, so the tokenizer must"
     assert written == [Generated(f"red {PICTURES[0][0, 0, 0]}", "stop", 21, 3)]
@@ -246,6 +251,13 @@ def test_without_vllm_there_is_one_line_that_says_what_to_do(
     assert "\n" not in str(it.value)
 
 
+class _Detection:
+    """Stands for vLLM's ``RepetitionDetectionParams``."""
+
+    def __init__(self, max_pattern_size: int, min_pattern_size: int, min_count: int) -> None:
+        self.told = (max_pattern_size, min_pattern_size, min_count)
+
+
 class _EngineDeadError(Exception):
     """Stands for vLLM's."""
 
@@ -279,6 +291,7 @@ def vllm_library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "vllm.sampling_params": {
             "RequestOutputKind": SimpleNamespace(FINAL_ONLY="final only"),
             "SamplingParams": dict,
+            "RepetitionDetectionParams": _Detection,
         },
         "vllm.v1.engine.async_llm": {"AsyncLLM": AsyncLLM},
         "vllm.v1.engine.exceptions": {"EngineDeadError": _EngineDeadError},
@@ -296,7 +309,9 @@ def vllm_library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 async def _texts(engine: Any) -> list[str]:
-    outputs = engine.generate({"prompt": "p"}, {"max_tokens": 9}, "id-1", False)
+    rule = {"max_pattern_size": 16, "min_pattern_size": 6, "min_count": 4}
+    sampling = {"max_tokens": 9, "repetition_detection": rule}
+    outputs = engine.generate({"prompt": "p"}, sampling, "id-1", False)
     return [output.outputs[0].text async for output in outputs]
 
 
@@ -305,6 +320,7 @@ def test_vllm_is_asked_for_one_finished_output(vllm_library: SimpleNamespace) ->
     assert vllm_library.arguments == {"model": "m"}
     assert asyncio.run(_texts(engine)) == ["a wall"]
     [request] = vllm_library.requests
+    assert request[1].pop("repetition_detection").told == (16, 6, 4)
     assert request == (
         {"prompt": "p"},
         {"max_tokens": 9, "output_kind": "final only"},

@@ -14,6 +14,12 @@ FEWEST_TOKENS = 24
 """A sign may say "NO NO NO NO"; nobody writes a caption of this."""
 RULE = f"{LONGEST_PHRASE} tokens, {TIMES} times, {FEWEST_TOKENS} at least"
 """Part of what changes a text: see `vprcap.caption_sets.caption_set.CaptionConfig`."""
+VLLM_RULE = {
+    "min_pattern_size": FEWEST_TOKENS // TIMES,  # shorter phrases are within: twice 3 is 6
+    "max_pattern_size": LONGEST_PHRASE,
+    "min_count": TIMES,
+}
+"""The nearest that vLLM's own detection can be told; it ends phrases of 4 and 5 tokens later."""
 LONGEST_CIRCLE = max(LONGEST_PHRASE * TIMES, FEWEST_TOKENS)
 """No more of a caption's end is ever looked at."""
 

@@ -25,6 +25,7 @@ from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import Checkpoint, open_checkpoint
 from vprcap.captioners.in_flight import InFlight
+from vprcap.captioners.repetition import VLLM_RULE
 from vprcap.captioners.source import local_folder
 from vprcap.captioners.watch import HUNG_EXIT_CODE
 from vprcap.errors import DependencyError, Interrupted
@@ -108,6 +109,7 @@ class VllmCaptioner:
             dtype="auto",
             temperature=temperature,
             seed=seed,
+            repetition_stop=f"vLLM's: {VLLM_RULE}",
         )
 
     def load(self) -> None:
@@ -178,9 +180,17 @@ def engine_arguments(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def sampling_arguments(config: CaptionConfig, seed: int | None) -> dict[str, Any]:
-    """Return the keywords of ``vllm.SamplingParams`` for one caption."""
+    """Return the keywords of ``vllm.SamplingParams`` for one caption.
+
+    Those of ``repetition_detection`` are of ``vllm.sampling_params.RepetitionDetectionParams``.
+    """
     own = {} if seed is None else {"seed": seed >> (128 - _SEED_BITS)}
-    return {"max_tokens": config.max_new_tokens, "temperature": config.temperature, **own}
+    return {
+        "max_tokens": config.max_new_tokens,
+        "temperature": config.temperature,
+        "repetition_detection": VLLM_RULE,
+        **own,
+    }
 
 
 def text_prompt(text: str, image: np.ndarray) -> dict[str, Any]:

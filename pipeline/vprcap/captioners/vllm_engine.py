@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -31,7 +31,11 @@ class VllmEngine:
         self, prompt: Mapping[str, Any], sampling: Mapping[str, Any], request_id: str, bos: bool
     ) -> AsyncIterator[Any]:
         """Yield the finished output; where this is cancelled, vLLM aborts the request."""
-        parameters = SamplingParams(**sampling, output_kind=RequestOutputKind.FINAL_ONLY)
+        detection = RepetitionDetectionParams(**sampling["repetition_detection"])
+        parameters = SamplingParams(
+            **{**sampling, "repetition_detection": detection},
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
         try:
             async for output in self._engine.generate(
                 prompt, parameters, request_id, tokenization_kwargs={"add_special_tokens": bos}
