@@ -6,12 +6,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from small_sets import ROWS, write_captions
+from small_sets import HOSTILE, write_captions
 from vprcap.caption_sets.blocks import Blocks
 from vprcap.caption_sets.caption_set import CaptionSet
 from vprcap.caption_sets.captions import read_captions
 from vprcap.caption_sets.search import Asked, search, words_of
-from vprcap.errors import InvalidError, MissingError
+from vprcap.errors import Interrupted, InvalidError, MissingError
 
 MANY = {f"{number:03}.jpg": {"caption": f"house {number}"} for number in range(100)}
 
@@ -43,10 +43,14 @@ def test_words_do_not_run_from_the_caption_into_the_file_name(root: Path) -> Non
 
 
 def test_rows_with_another_text_in_another_set_are_found(root: Path, tmp_path: Path) -> None:
-    others = {**ROWS, "a.jpg": {"caption": "A blue house."}, "d.jpg": {"caption": "A lane."}}
-    del others["e.jpg"]
+    others = {
+        "a.jpg": {"caption": "A blue house."},
+        "b.jpg": {"caption": f"  {HOSTILE}\n"},  # the same words
+        "c.jpg": {"caption": None, "status": "oom"},
+        "d.jpg": {"caption": "A lane."},  # the first set has no caption
+    }
     other = write_captions(tmp_path, others, model="other", shard_size=3)
-    assert found(root, other, different=True) == [0, 3]  # e.jpg is not in the other set
+    assert found(root, other, different=True) == [0]  # and e.jpg is not in the other set
     assert found(root, other, words=("blue",)) == [0]
 
 
@@ -72,6 +76,31 @@ def test_blocks_are_the_row_groups_of_larger_files_too(tmp_path: Path) -> None:
     blocks = Blocks(CaptionSet(root))
     assert [block.num_rows for block in blocks.blocks] == [8] * 12 + [4]
     assert found(root, words=("house 9",)) == [9, *range(90, 100)]
+
+
+def test_a_search_can_be_given_up(root: Path) -> None:
+    asked = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) > 1
+
+    with pytest.raises(Interrupted):
+        search(Blocks(CaptionSet(root)), Asked(words=("a",)), None, stop)
+    assert len(asked) == 2  # of three blocks
+
+
+def test_a_part_of_another_kind_is_one_line(root: Path) -> None:
+    part = min((root / "data").iterdir())
+    pq.write_table(pq.read_table(part).drop(["status"]), part)
+    with pytest.raises(InvalidError, match="is damaged"):
+        found(root, status="ok")
+
+
+def test_ids_are_read_where_the_footer_does_not_tell_them(root: Path) -> None:
+    for part in (root / "data").iterdir():
+        pq.write_table(pq.read_table(part), part, write_statistics=False)
+    assert Blocks(CaptionSet(root)).find(["c.jpg"], ["image_id", "status"])["c.jpg"]
 
 
 def test_a_set_without_rows_or_with_a_damaged_part_is_one_line(root: Path) -> None:

@@ -11,6 +11,7 @@ Four database images 100 m apart along a street, and five queries beside them:
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,9 @@ def write_small_evaluation(
     found: Mapping[str, list[str]] = FOUND,
     captions: Mapping[str, str] | None = None,
     prefix: str = "",
+    columns: Mapping[str, list[object]] | None = None,
+    info: Mapping[str, object] | None = None,
+    variant: str | None = None,
 ) -> tuple[Path, Path]:
     """Write images, manifest and evaluation; return the last two.
 
@@ -50,21 +54,30 @@ def write_small_evaluation(
         found: by mode the image that each query finds first; the others follow by name.
         captions: by image; None: images alone.
         prefix: of every file name.
+        columns: of the manifest, in the order d0 to d3, q0 to q4, in place of the usual ones.
+        info: what holds for the manifest, other than usual.
+        variant: what was changed on purpose.
     """
-    manifest = write_street(folder, prefix)
+    manifest = write_street(folder, prefix, columns or {}, info or {})
     evaluation = folder / "run" / "eval" / "street"
     loaded = read_manifest(manifest)
     task = build_task(loaded)
     orders = {mode: [_order(first) for first in own] for mode, own in found.items()}
-    write_evaluation(loaded, task, {m: np.array(o) for m, o in orders.items()}, evaluation)
+    predictions = {mode: np.array(order) for mode, order in orders.items()}
+    write_evaluation(loaded, task, predictions, evaluation, variant=variant)
     command = "vprcap eval street.parquet --run 'my run'"
-    write_provenance(evaluation, build_provenance(manifest, command=command))
+    set_ = None if captions is None else folder / "captions" / "street-fake"
+    config = {"model": "fake-7b", "prompt": "Describe it."}
+    made_of = build_provenance(manifest, captions=set_, caption_config=config, command=command)
+    write_provenance(evaluation, made_of)
     if captions is not None:
         write_gates(evaluation, captions)
     return manifest, evaluation
 
 
-def write_street(folder: Path, prefix: str = "") -> Path:
+def write_street(
+    folder: Path, prefix: str, others: Mapping[str, list[object]], info: Mapping[str, object]
+) -> Path:
     """Write the images, each of another grey, and their manifest."""
     names = [
         f"{prefix}{role}{number}.jpg" for role, n in (("d", 4), ("q", 5)) for number in range(n)
@@ -81,8 +94,9 @@ def write_street(folder: Path, prefix: str = "") -> Path:
         "condition": pa.array([None] * 4 + ["day", "day", "night", "night", "night"]),
         "heading_deg": pa.array([None] * 4 + [350.0, 10, 90, 180, 180]),
     }
-    info = ManifestInfo(str(folder / "street"), "street")
-    return write_manifest(build_manifest(columns, info), folder / "street.parquet")
+    columns |= {name: pa.array(values) for name, values in others.items()}
+    about = replace(ManifestInfo(str(folder / "street"), "street"), **info)
+    return write_manifest(build_manifest(columns, about), folder / "street.parquet")
 
 
 def write_gates(evaluation: Path, captions: Mapping[str, str]) -> None:

@@ -1,17 +1,23 @@
 """Captions beside their images, in a real browser: as one file, and served."""
 
 import http.client
+import signal
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from browsing import PHONE, is_wider_than_its_window
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from small_sets import HOSTILE, ROWS, write_captions
-from vprcap.caption_sets.search import Asked
-from vprcap.errors import InvalidError, StorageError
+from vprcap.caption_sets.blocks import Blocks
+from vprcap.caption_sets.search import Asked, search
+from vprcap.errors import Interrupted, InvalidError, StorageError
 from vprcap.pages.captions_server import CaptionServer
 from vprcap.pages.differences import differences
 from vprcap.stages.view import open_sets, view
@@ -156,18 +162,73 @@ def test_a_served_comparison_shows_only_differences_if_asked(
     assert page.get_by_label("different only").is_checked()
 
 
-def test_a_picture_that_cannot_be_shown_says_why(
-    captions: Path, tmp_path: Path, serve: Callable[..., CaptionServer]
+def test_a_picture_that_cannot_be_shown_says_why_until_it_is_restored(
+    captions: Path, tmp_path: Path, serve: Callable[..., CaptionServer], browser: Browser
 ) -> None:
     server = serve(captions)
+    picture = (tmp_path / "images/a.jpg").read_bytes()
     (tmp_path / "images/a.jpg").unlink()
-    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "secret.jpg").write_bytes(picture)
     (tmp_path / "images/b.jpg").unlink()
     (tmp_path / "images/b.jpg").symlink_to(tmp_path / "secret.jpg")
-    for row, reason in ((0, b"missing: no such file"), (1, b"leads out of the image root")):
+    (tmp_path / "images/c.jpg").unlink()
+    (tmp_path / "images/c.jpg").symlink_to(tmp_path / "images/c.jpg")
+    for row, reason in ((0, b"missing: no such file"), (1, b"a link out of the image root")):
         status, headers, body = ask(server, f"/image/{row}")
-        assert (status, headers["Content-Type"]) == (200, "image/svg+xml")
-        assert reason in body and b"secret" not in body
+        assert (status, headers["Content-Type"]) == (404, "text/plain; charset=utf-8")
+        assert reason in body
+    assert ask(server, "/image/2")[0] == 404
+    page = browser.new_page()  # it complains of what it cannot load
+    page.goto(server.address)
+    assert "a.jpg cannot be shown: why?" in page.locator("article").first.inner_text()
+    page.get_by_role("link", name="a.jpg cannot be shown: why?").click()
+    assert "missing: no such file" in page.inner_text("body")
+    page.close()
+    (tmp_path / "images/a.jpg").write_bytes(picture)
+    assert ask(server, "/image/0")[0] == 200
+
+
+def test_a_newer_search_takes_the_place_of_a_slow_one_and_pages_do_not_wait(
+    captions: Path, serve: Callable[..., CaptionServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, begun = serve(captions), threading.Event()
+
+    def slow(
+        blocks: Blocks, asked: Asked, other: object, should_stop: Callable[[], bool]
+    ) -> object:
+        if "slow" in asked.words:
+            begun.set()
+            while not should_stop():
+                time.sleep(0.01)
+            raise Interrupted("given up")
+        return search(blocks, asked)
+
+    monkeypatch.setattr("vprcap.pages.captions_server.search", slow)
+    answers: list[int] = []
+    waiting = threading.Thread(target=lambda: answers.append(ask(server, "/?search=slow")[0]))
+    waiting.start()
+    assert begun.wait(10)
+    assert ask(server, "/image/0")[0] == 200
+    status, _, body = ask(server, "/?search=tower")
+    assert status == 200 and body.count(b"<article") == 1
+    waiting.join(10)
+    assert answers == [503]
+
+
+def test_captions_that_say_one_thing_again_and_again_are_compared_in_no_time() -> None:
+    begun = time.perf_counter()
+    left, right = differences("start " + "a " * 800 + "end", "start " + "a red " * 400 + "end")
+    assert time.perf_counter() - begun < 1
+    assert " ".join(piece.text for piece in left) == "start " + "a " * 800 + "end"
+    assert [piece.changed for piece in right] == [False, True, False]
+    assert right[0].text == "start a" and right[-1].text == "end"
+
+
+def test_rows_without_a_partner_are_not_marked_as_different(captions: Path, tmp_path: Path) -> None:
+    others = {name: row for name, row in OTHERS.items() if name not in ("b.jpg", "e.jpg")}
+    other = write_captions(tmp_path, others, model="other")
+    text = view(captions, tmp_path / "p.html", other=other).read_text("utf-8")
+    assert text.count("<mark>") == 2 and text.count("not in this set") == 2
 
 
 def test_the_server_reads_only_answers_to_its_own_name_and_opens_no_path(
@@ -181,7 +242,15 @@ def test_the_server_reads_only_answers_to_its_own_name_and_opens_no_path(
         assert ask(server, "/", host=foreign)[0] == 403
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         assert ask(server, "/", method)[0] == 501
-    outside = ("/image/5", "/image/../images/a.jpg", "/image/-1", "/image/+1", "/a.jpg", "//a")
+    outside = (
+        "http://[/",
+        "/image/5",
+        "/image/../images/a.jpg",
+        "/image/-1",
+        "/image/+1",
+        "/a.jpg",
+        "//a",
+    )
     for path in outside:
         assert ask(server, path)[0] == 404, path
 
@@ -224,3 +293,56 @@ def test_a_port_that_is_taken_is_one_line(
     server = serve(captions)
     with pytest.raises(StorageError, match="cannot listen on 127.0.0.1:.*another --port"):
         CaptionServer(server.shown, server.server_port)
+
+
+def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vprcap", "view", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_command_writes_a_page_of_images_that_were_moved(
+    captions: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "images").rename(tmp_path / "moved")
+    done = call(captions, "--images", tmp_path / "moved", "--search", "tower", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / done.stdout.strip()
+    assert page.name == f"{captions.name}.html"
+    assert page.read_text("utf-8").count('src="data:image/jpeg') == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--serve", "--out", "x.html"], "--serve shows all rows and writes nothing"),
+        (["--serve", "--status", "nonsense"], "no status 'nonsense' here; there are: ok, oom"),
+        (["--port", "8000"], "--port is of --serve"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    captions: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    done = call(captions, *options, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_command_serves_until_it_is_interrupted(captions: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "vprcap",
+        "view",
+        str(captions),
+        "--serve",
+        "--flag",
+        "refusal",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        assert it.stdout is not None
+        address = it.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:") and address.endswith("/?flag=refusal")
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert answer.read().count(b"<article") == 1
+        it.send_signal(signal.SIGINT)
+        assert it.wait(10) == 0

@@ -11,6 +11,7 @@ from browsing import PHONE, is_wider_than_its_window
 from PIL import Image
 from playwright.sync_api import Page
 
+from vprcap.errors import InvalidError
 from vprcap.pages import render, write_page
 from vprcap.pages.pictures import thumbnail
 
@@ -62,5 +63,24 @@ def test_no_picture_outside_the_root_is_opened(tmp_path: Path) -> None:
     root.mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
     (root / "link.png").symlink_to(tmp_path / "secret.png")
-    for name in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
-        assert thumbnail(root, name, 8).problem == "leads out of the image root"
+    for name in ("../secret.png", str(tmp_path / "secret.png")):
+        for follow in (False, True):
+            assert thumbnail(root, name, 8, follow_links=follow).problem == (
+                "leads out of the image root"
+            )
+    assert thumbnail(root, "link.png", 8).problem == (
+        "is a link out of the image root; --follow-links shows it"
+    )
+    assert thumbnail(root, "link.png", 8, follow_links=True).width == 8
+
+
+def test_a_name_that_cannot_be_followed_is_a_problem_of_that_picture(tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    for name in ("loop.png", "a\0b.png"):
+        problem = thumbnail(tmp_path, name, 8).problem
+        assert problem is not None and "\n" not in problem
+
+
+def test_a_page_without_a_name_is_one_line() -> None:
+    with pytest.raises(InvalidError, match="/ is no file to write; name one"):
+        write_page(Path("/"), "base", {})

@@ -34,6 +34,7 @@ def test_the_page_tells_counts_rule_recalls_and_difference(
         *("fused", "40.0", "80.0", "80.0", "80.0")
     ]
     assert "vprcap eval street.parquet --run 'my run'" in said
+    assert "captions/street-fake" in said and "fake-7b" in said and "Describe it." in said
 
 
 def test_rows_are_filtered_by_outcome_and_by_words(page_path: Path, open_page: OpenPage) -> None:
@@ -86,6 +87,45 @@ def test_the_page_fits_a_phone_and_every_picture_has_a_name(
         assert drawing.locator("title").first.text_content()
 
 
+def test_what_makes_results_incomparable_is_said_first(tmp_path: Path, open_page: OpenPage) -> None:
+    paths = write_small_evaluation(
+        tmp_path, info={"partial": "9 of 10,000 images"}, variant="corrupted captions: shuffle"
+    )
+    page = open_page(report(paths[1], paths[0], tmp_path / "report.html"))
+    said = page.locator("header").inner_text()
+    assert "Partial, not comparable: 9 of 10,000 images" in said
+    assert "Changed on purpose: corrupted captions: shuffle" in said
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_colour_can_be_told_from_the_ground(
+    page_path: Path, open_page: OpenPage, scheme: str
+) -> None:
+    page = open_page(page_path, color_scheme=scheme)
+
+    def colour(name: str) -> str:
+        style = "getComputedStyle(document.documentElement)"
+        found: str = page.evaluate(f"{style}.getPropertyValue('--{name}').trim()")
+        return found
+
+    for ground in ("ground", "raised"):
+        for ink in ("ink", "faint", "accent", "right", "wrong", "unsolvable"):
+            assert contrast(colour(ink), colour(ground)) >= 4.5, (ink, ground)  # WCAG 1.4.3
+        assert contrast(colour("edge"), colour(ground)) >= 3  # WCAG 1.4.11
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours, as WCAG 2.2 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
 def test_without_captions_there_are_no_gates_and_no_comparison(
     tmp_path: Path, open_page: OpenPage
 ) -> None:
@@ -93,7 +133,7 @@ def test_without_captions_there_are_no_gates_and_no_comparison(
     page = open_page(report(evaluation, manifest, tmp_path / "report.html"))
     said = page.inner_text("body")
     assert "50.0 % of the solvable queries find their place first (image)" in said
-    assert "believed" not in said and "Caption" not in said
+    assert "believed" not in said and "Captions" not in said
 
 
 def test_a_damaged_picture_and_a_hostile_name_are_shown_as_what_they_are(

@@ -43,7 +43,8 @@ class Block:
         """
         try:
             with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
-                return file.read_row_group(self.group, list(columns), use_threads=False)
+                rows = file.read_row_group(self.group, list(columns), use_threads=False)
+                return rows.select(list(columns))
         except (pa.ArrowException, OSError, KeyError) as problem:
             raise damaged(self.path, problem) from None
 
@@ -118,9 +119,17 @@ def _blocks_of(path: Path, start: int) -> Iterator[Block]:
         metadata = pq.read_metadata(path)
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
-            range_ = group.column(_IMAGE_ID).statistics
             if group.num_rows:
-                yield Block(path, number, start, group.num_rows, range_.min, range_.max)
+                yield Block(path, number, start, group.num_rows, *_range(path, number, group))
             start += group.num_rows
-    except (pa.ArrowException, OSError, AttributeError) as problem:
+    except (pa.ArrowException, OSError) as problem:
         raise damaged(path, problem) from None
+
+
+def _range(path: Path, number: int, group: pq.RowGroupMetaData) -> tuple[str, str]:
+    """Return the first and last image id of a row group, from its footer where that tells."""
+    statistics = group.column(_IMAGE_ID).statistics
+    if statistics is not None and statistics.has_min_max:
+        return statistics.min, statistics.max
+    ids = pq.ParquetFile(path).read_row_group(number, ["image_id"])["image_id"]
+    return ids[0].as_py(), ids[-1].as_py()

@@ -4,7 +4,7 @@ Rows are looked through a block at a time and only their positions are kept, fou
 set may be as large as it likes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, UInt32
 
 from vprcap.caption_sets.blocks import Block, Blocks
+from vprcap.errors import Interrupted
 
 _COLUMNS = ("image_id", "caption", "status", "qa_flags")
 MOST_CHARACTERS = 200
@@ -27,7 +28,7 @@ class Asked:
     status: str | None = None
     flag: str | None = None
     different: bool = False
-    """Another text than in the set that this one is compared with, which has the image too."""
+    """Other words than in the set that this one is compared with, where both have a caption."""
 
     @property
     def everything(self) -> bool:
@@ -44,7 +45,10 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def search(
-    blocks: Blocks, asked: Asked, other: Blocks | None = None
+    blocks: Blocks,
+    asked: Asked,
+    other: Blocks | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> UInt32[np.ndarray, " rows"]:
     """Find the rows that have all that is asked, and return their positions in the set, ascending.
 
@@ -52,13 +56,19 @@ def search(
         blocks: the set.
         asked: what they must have; words are looked for in the other set's captions too.
         other: a set to compare with.
+        should_stop: asked now and then.
+
+    Raises:
+        Interrupted: `should_stop` became true.
     """
     if asked.everything:
         return np.arange(blocks.num_rows, dtype=np.uint32)
-    found = [
-        (block.start + np.flatnonzero(_matching(block, asked, other))).astype(np.uint32)
-        for block in blocks.blocks
-    ]
+    found = []
+    for block in blocks.blocks:
+        if should_stop():
+            raise Interrupted("stopped while rows were being searched")
+        matching = _matching(block, asked, other)
+        found.append((block.start + np.flatnonzero(matching)).astype(np.uint32))
     return np.concatenate(found)
 
 
@@ -74,13 +84,25 @@ def _matching(block: Block, asked: Asked, other: Blocks | None) -> Bool[np.ndarr
     text = pc.fill_null(rows["caption"], "")
     compared = _other_captions(rows["image_id"], other) if other and _needs(asked) else None
     if asked.different and compared is not None:
-        matching &= pc.fill_null(pc.not_equal(text, compared), False).to_numpy(zero_copy_only=False)
+        matching &= _differ(rows["caption"], compared)
     texts = [text, rows["image_id"], *([] if compared is None else [pc.fill_null(compared, "")])]
     for word in asked.words:
         # Side by side, with a line between that nobody can ask for.
         joined = pc.binary_join_element_wise(*texts, "\n")
         matching &= pc.match_substring(joined, word, ignore_case=True).to_numpy()
     return matching
+
+
+def _differ(one: pa.ChunkedArray, other: pa.Array) -> Bool[np.ndarray, " rows"]:
+    """Say where both have words, and not the same ones."""
+    left, right = (
+        pc.utf8_trim_whitespace(pc.replace_substring_regex(each, r"\s+", " "))
+        for each in (one, other)
+    )
+    both = pc.and_(pc.greater(pc.utf8_length(left), 0), pc.greater(pc.utf8_length(right), 0))
+    differ = pc.fill_null(pc.and_(both, pc.not_equal(left, right)), False)
+    found: np.ndarray = differ.to_numpy()
+    return found
 
 
 def _needs(asked: Asked) -> bool:

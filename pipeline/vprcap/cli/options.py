@@ -119,6 +119,10 @@ RayAddress = Annotated[
         "machine, or a new one."
     ),
 ]
+FollowLinks = Annotated[
+    bool,
+    typer.Option("--follow-links", help="Show images that are links out of the image root."),
+]
 
 
 def command_line() -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vprcap.cli.options import CaptionsRoot, Dataset, Root, Split
+from vprcap.cli.options import CaptionsRoot, Dataset, FollowLinks, Root, Split
 
 
 def report_command(
@@ -25,17 +25,23 @@ def report_command(
     queries: Annotated[
         int, typer.Option(min=0, help="How many queries to show with their pictures.")
     ] = 200,
+    follow_links: FollowLinks = False,
 ) -> None:
     """Write one page that shows what was retrieved, which words were believed, and where.
 
     Example: vprcap report runs/gsv --out report.html
     """
+    from vprcap.errors import InvalidError
     from vprcap.workflows.prepare import Source
     from vprcap.workflows.reporting import report_evaluation
 
     named = manifest is not None or dataset is not None
+    if not named and (split is not None or captions_root is not None):
+        raise InvalidError("--split and --captions-root belong to --manifest or --dataset")
     source = Source(manifest, dataset, root, split, captions_root) if named else None
-    typer.echo(report_evaluation(evaluation, source, out, num_queries=queries))
+    typer.echo(
+        report_evaluation(evaluation, source, out, num_queries=queries, follow_links=follow_links)
+    )
 
 
 def plot_command(

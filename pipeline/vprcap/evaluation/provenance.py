@@ -5,13 +5,13 @@ named by their place and, where another may lie there tomorrow, by the hash of t
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vprcap import __version__
-from vprcap.errors import InvalidError
+from vprcap.errors import InvalidError, first_line
 from vprcap.files import read_json, sha256_of, write_json
 
 _NAME = "provenance.json"
@@ -81,7 +81,22 @@ def read_provenance(evaluation: Path) -> Provenance | None:
     path = evaluation / _NAME
     if not path.exists():
         return None
+    stored = read_json(path)
     try:
-        return Provenance(**read_json(path))
-    except TypeError as problem:
-        raise InvalidError(f"{path} is damaged ({problem}); evaluate again") from None
+        known = {each.name: stored[each.name] for each in fields(Provenance) if each.name in stored}
+        made_of = Provenance(**known)
+        _check(made_of)
+    except (TypeError, KeyError) as problem:
+        raise InvalidError(f"{path} is damaged ({first_line(problem)}); evaluate again") from None
+    return made_of
+
+
+def _check(made_of: Provenance) -> None:
+    """Check types; what a later version adds is no damage."""
+    for each in fields(Provenance):
+        default = {} if each.default_factory is not MISSING else each.default
+        value = getattr(made_of, each.name)
+        optional = default is None and value is None
+        expected = str if default in (None, MISSING) else type(default)
+        if not optional and not isinstance(value, expected):
+            raise TypeError(f"{each.name} is {value!r:.40}")

@@ -89,8 +89,14 @@ class RecallReport:
 
 
 def report_from_json(stored: Mapping[str, Any]) -> RecallReport:
-    """Read back what `RecallReport.to_json` gave."""
+    """Read back what `RecallReport.to_json` gave.
+
+    Raises:
+        ValueError: it is something else; as are KeyError, TypeError and AttributeError.
+    """
     recall = {mode: _read_estimates(each) for mode, each in stored["recall"].items()}
+    for values in stored["recall_all"].values():
+        {cutoff: float(value) for cutoff, value in values.items()}
     delta = _read_estimates(stored["delta"])
     conditions = {name: _read_condition(own) for name, own in stored["conditions"].items()}
     read = {"recall": recall, "delta": delta, "conditions": conditions}
@@ -103,7 +109,12 @@ def _read_condition(stored: Mapping[str, Any]) -> ConditionReport:
 
 
 def _read_estimates(stored: Mapping[str, Mapping[str, float]]) -> Estimates:
-    return {cutoff: Estimate(**each) for cutoff, each in stored.items()}
+    if stored and list(stored) != [str(cutoff) for cutoff in CUTOFFS]:
+        raise ValueError(f"recalls at {', '.join(stored)}")
+    read = {cutoff: Estimate(**each) for cutoff, each in stored.items()}
+    for each in read.values():
+        float(each.value), float(each.low), float(each.high)
+    return read
 
 
 def line_of(label: str, estimates: Estimates, sign: str = "") -> str:

@@ -68,6 +68,8 @@ class Evaluation:
     report: RecallReport
     provenance: Provenance | None
     query_ids: list[str]
+    num_positives: list[int]
+    """Of each query."""
     findings: dict[str, Findings]
     """By mode."""
     captions: dict[str, GatedCaption] = field(default_factory=dict)
@@ -104,10 +106,8 @@ def read_evaluation(folder: Path) -> Evaluation:
     """
     try:
         report = report_from_json(read_json(folder / RESULTS))
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise InvalidError(
-            f"{folder / RESULTS} is damaged ({first_line(problem)}); evaluate again"
-        ) from None
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+        raise _damaged(folder / RESULTS, problem) from None
     rows = _read(folder / "per_query.parquet", PER_QUERY_SCHEMA)
     modes = list(report.recall)
     by_mode = {mode: rows.filter(pc.field("mode") == mode) for mode in modes}
@@ -119,21 +119,29 @@ def read_evaluation(folder: Path) -> Evaluation:
         mode: Findings(own["retrieved"].to_pylist(), own["first_hit_rank"].to_pylist())
         for mode, own in by_mode.items()
     }
-    return Evaluation(
-        folder, report, read_provenance(folder), query_ids, findings, _read_captions(folder)
-    )
+    num_positives = by_mode[modes[0]]["num_positives"].to_pylist()
+    if any(names is None for found in findings.values() for names in found.retrieved):
+        raise _damaged(folder / "per_query.parquet", "a query without a list of what it found")
+    made_of = read_provenance(folder)
+    alone = made_of is not None and made_of.captions is None
+    captions = {} if alone else _read_captions(folder / "gates.parquet")
+    return Evaluation(folder, report, made_of, query_ids, num_positives, findings, captions)
 
 
-def _read_captions(folder: Path) -> dict[str, GatedCaption]:
-    path = folder / "gates.parquet"
+def _read_captions(path: Path) -> dict[str, GatedCaption]:
     if not path.exists():
         return {}
-    rows = _read(path, _GATES_SCHEMA).to_pylist()
-    return {
-        row["image_id"]: GatedCaption(row["caption"], row["words"], row["gates"])
-        for row in rows
-        if row["caption"] is not None
-    }
+    captions = {}
+    for row in _read(path, _GATES_SCHEMA).to_pylist():
+        if row["caption"] is None:
+            continue
+        words, gates = row["words"] or [], row["gates"] or []
+        if len(words) != len(gates) or not all(
+            gate is not None and 0 <= gate <= 1 for gate in gates
+        ):
+            raise _damaged(path, f"gates of {row['image_id']!r:.80} are not one in 0..1 a word")
+        captions[row["image_id"]] = GatedCaption(row["caption"], words, gates)
+    return captions
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
@@ -142,6 +150,9 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         return pq.read_table(path, columns=schema.names).cast(schema)
     except (pa.ArrowInvalid, ValueError, OSError, KeyError) as problem:
-        raise InvalidError(
-            f"{path} cannot be read ({first_line(problem)}); evaluate again"
-        ) from None
+        raise _damaged(path, problem) from None
+
+
+def _damaged(path: Path, problem: Exception | str) -> InvalidError:
+    reason = problem if isinstance(problem, str) else first_line(problem)
+    return InvalidError(f"{path} is damaged ({reason}); evaluate again")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vprcap.errors import InvalidError
 from vprcap.files import replacing
 
 
@@ -19,7 +20,12 @@ def write_page(path: Path, template: str, values: Mapping[str, Any]) -> Path:
         path: HTML file to write.
         template: its name in ``pages/templates``, without ``.html``.
         values: what the template shows; undefined names are errors.
+
+    Raises:
+        InvalidError: the path has no name.
     """
+    if not path.name:
+        raise InvalidError(f"{path} is no file to write; name one, such as page.html")
     with replacing(path) as temporary:
         temporary.write_text(render(template, values), encoding="utf-8")
     return path

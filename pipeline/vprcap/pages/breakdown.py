@@ -15,6 +15,7 @@ from vprcap.manifests.manifest import Manifest
 SECTORS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 _SECTOR_DEG = 360 / len(SECTORS)
 _MODES = ("image", "text", "fused")
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,13 @@ def _breakdown(
     hits = {mode: found.hits() for mode, found in evaluation.findings.items()}
     modes = [mode for mode in _MODES if mode in hits] or list(hits)
     groups, _ = query_groups(manifest, task)
-    known = {label for label in labels if label is not None}
+    names = [label or UNKNOWN for label in labels]
+    known = set(names) - {UNKNOWN}
     order = [each for each in SECTORS if each in known] if title == "Heading" else sorted(known)
+    order += [UNKNOWN] if UNKNOWN in names else []
     parts = []
     for name in order:
-        own = np.array([label == name for label in labels])
+        own = np.array([each == name for each in names])
         of_part = {mode: hits[mode][own] for mode in modes}
         report = condition_report(of_part, task.solvable[own], groups[own])
         recall = {mode: report.recall[mode]["1"] if report.num_solvable else None for mode in modes}

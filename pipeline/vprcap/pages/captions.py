@@ -9,6 +9,7 @@ from vprcap.caption_sets.blocks import Blocks
 from vprcap.caption_sets.caption_set import CaptionSet
 from vprcap.caption_sets.captions import status_counts
 from vprcap.caption_sets.qa import FLAGS
+from vprcap.errors import InvalidError
 from vprcap.files import read_json
 from vprcap.pages.differences import Piece, differences
 from vprcap.pages.pictures import Thumbnail
@@ -55,6 +56,8 @@ class Shown:
     captions: CaptionSet
     blocks: Blocks
     images: Path
+    follow_links: bool = False
+    """Whether images may be links out of the image root."""
     other: CaptionSet | None = None
     other_blocks: Blocks | None = None
 
@@ -69,12 +72,15 @@ class Shown:
         ]
 
     def _row(self, position: int, row: Row, other: Row | None, picture: PictureOf) -> CaptionRow:
-        if self.other is None:
-            texts: list[Text | None] = [_text(row, [Piece(row["caption"] or "", False)])]
+        one, two = row["caption"], other["caption"] if other else None
+        if one and two:
+            left, right = differences(one, two)
         else:
-            left, right = differences(row["caption"] or "", (other or {}).get("caption") or "")
-            texts = [_text(row, left), _text(other, right) if other else None]
-        different = other is not None and (row["caption"] or "") != (other["caption"] or "")
+            left, right = [Piece(one or "", False)], [Piece(two or "", False)]
+        texts: list[Text | None] = [_text(row, left)]
+        if self.other is not None:
+            texts.append(_text(other, right) if other else None)
+        different = any(piece.changed for piece in left + right)
         return CaptionRow(position, row["image_id"], picture(position, row), texts, different)
 
     def heading(self) -> dict[str, Any]:
@@ -91,6 +97,8 @@ class Shown:
 
 def _about(captions: CaptionSet) -> dict[str, Any]:
     config = read_json(captions.config_json)
+    if not isinstance(config, dict):
+        raise InvalidError(f"{captions.config_json} is damaged; restore it or caption elsewhere")
     told = ("model", "revision", "quantization", "prompt", "max_new_tokens", "temperature")
     return {
         "name": captions.root.name,

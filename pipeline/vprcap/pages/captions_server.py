@@ -6,23 +6,28 @@ path, and is not opened where its name leads out of the image root.
 """
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from threading import Lock
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
+
+import numpy as np
+from jaxtyping import UInt32
 
 from vprcap.caption_sets.qa import FLAGS
 from vprcap.caption_sets.search import Asked, search, words_of
-from vprcap.errors import StorageError, VprcapError
+from vprcap.errors import Interrupted, MissingError, StorageError, VprcapError
 from vprcap.pages import render
 from vprcap.pages.captions import THUMBNAIL_SIDE, Row, Shown
 from vprcap.pages.pictures import Thumbnail, small_jpeg
 
+Positions = UInt32[np.ndarray, " rows"]
 ROWS_PER_PAGE = 50
 _SEARCHES_KEPT = 4
+_HTTP_PORT = 80
 _PICTURES_KEPT = 256
 _IMAGE = re.compile(r"/image/([0-9]{1,10})")
 _HEADERS = {
@@ -51,10 +56,7 @@ class CaptionServer(ThreadingHTTPServer):
         """
         self.shown = shown
         self._heading = shown.heading()
-        self._lock = Lock()
-        self._search = lru_cache(_SEARCHES_KEPT)(
-            lambda asked: search(shown.blocks, asked, shown.other_blocks)
-        )
+        self._searches = _Searches(shown)
         self.picture = lru_cache(_PICTURES_KEPT)(self._picture)
         try:
             super().__init__(("127.0.0.1", port), _Handler)
@@ -72,8 +74,7 @@ class CaptionServer(ThreadingHTTPServer):
         """Render the page that a query string asks for."""
         given = {name: values[-1] for name, values in parse_qs(query).items()}
         asked = self._asked(given)
-        with self._lock:  # one search at a time: each reads the whole set
-            found = self._search(asked)
+        found = self._searches.find(asked)
         num_pages = max(1, -(-len(found) // ROWS_PER_PAGE))
         page = min(max(1, _number(given.get("page", ""))), num_pages)
         positions = found[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE].tolist()
@@ -84,7 +85,7 @@ class CaptionServer(ThreadingHTTPServer):
             "num_found": len(found),
             "page": page,
             "num_pages": num_pages,
-            "address": _address(asked),
+            "address": lambda number: "/?" + query_of(asked, number),
             "rows": self.shown.rows(positions, _by_number),
         }
         return render("captions", values)
@@ -98,13 +99,53 @@ class CaptionServer(ThreadingHTTPServer):
             self.shown.other is not None and given.get("different") == "1",
         )
 
-    def _picture(self, position: int) -> tuple[str, bytes]:
-        """Give the kind and bytes of a row's picture, or of one that says why there is none."""
+    def _picture(self, position: int) -> bytes:
+        """Give the JPEG of a row's picture.
+
+        Raises:
+            MissingError: it cannot be shown; tried again when it is asked for again.
+        """
         [row] = self.shown.blocks.take([position], ["image_id"])
-        image = small_jpeg(self.shown.images, row["image_id"], THUMBNAIL_SIDE)
+        image = small_jpeg(
+            self.shown.images,
+            row["image_id"],
+            THUMBNAIL_SIDE,
+            follow_links=self.shown.follow_links,
+        )
         if isinstance(image, str):
-            return "image/svg+xml", render("hole", {"problem": image}).encode()
-        return "image/jpeg", image.data
+            raise MissingError(f"{row['image_id']}: {image}")
+        return image.data
+
+
+class _Searches:
+    """What was found, for the pages that follow; one search at a time, the newest."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
+        self._lock, self._numbers = Lock(), count()
+        self._newest = 0
+        self._found: dict[Asked, Positions] = {}
+
+    def find(self, asked: Asked) -> Positions:
+        """Find rows, or look them up.
+
+        Raises:
+            Interrupted: another search was begun meanwhile.
+        """
+        known = self._found.get(asked)
+        if known is not None:
+            return known
+        if asked.everything:
+            return search(self._shown.blocks, asked)
+        own = self._newest = next(self._numbers)
+        with self._lock:
+            found = search(
+                self._shown.blocks, asked, self._shown.other_blocks, lambda: self._newest != own
+            )
+            self._found[asked] = found
+            for old in list(self._found)[:-_SEARCHES_KEPT]:
+                del self._found[old]
+        return found
 
 
 def _by_number(position: int, row: Row) -> Thumbnail:
@@ -113,15 +154,16 @@ def _by_number(position: int, row: Row) -> Thumbnail:
     return Thumbnail(f"/image/{position}", None, round(width * scale), round(height * scale))
 
 
-def _address(asked: Asked) -> Callable[[int], str]:
+def query_of(asked: Asked, page: int = 1) -> str:
+    """Return the query string that asks for a page of rows."""
     parts = {
         "search": " ".join(asked.words),
         "status": asked.status or "",
         "flag": asked.flag or "",
         "different": "1" if asked.different else "",
+        "page": str(page) if page > 1 else "",
     }
-    known = {name: value for name, value in parts.items() if value}
-    return lambda page: "/?" + urlencode({**known, "page": page})
+    return urlencode({name: value for name, value in parts.items() if value})
 
 
 def _number(text: str) -> int:
@@ -136,12 +178,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer, unless somebody asks under another name."""
         host = self.headers.get("Host", "")
-        own = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}
-        if host not in own:
+        if host not in self._own_names():
             self._send(HTTPStatus.FORBIDDEN, "text/plain", b"ask 127.0.0.1")
             return
         try:
             self._answer()
+        except Interrupted:
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"another search was begun")
+        except MissingError as problem:
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", str(problem).encode())
         except VprcapError as problem:
             text = f"{problem}\n\nIf the set was changed meanwhile, start `vprcap view` again."
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", text.encode())
@@ -150,13 +195,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def _own_names(self) -> set[str]:
+        port = self.server.server_port
+        names = {"127.0.0.1", "localhost"}
+        return {f"{name}:{port}" for name in names} | (names if port == _HTTP_PORT else set())
+
     def _answer(self) -> None:
-        asked = urlsplit(self.path)
-        if asked.path == "/":
-            page = self.server.page(asked.query).encode()
-            self._send(HTTPStatus.OK, "text/html", page)
-        elif (position := self._row_of(asked.path)) is not None:
-            self._send(HTTPStatus.OK, *self.server.picture(position))
+        path, _, query = self.path.partition("?")
+        if path == "/":
+            self._send(HTTPStatus.OK, "text/html", self.server.page(query).encode())
+        elif (position := self._row_of(path)) is not None:
+            self._send(HTTPStatus.OK, "image/jpeg", self.server.picture(position))
         else:
             self._send(HTTPStatus.NOT_FOUND, "text/plain", b"nothing here")
 

@@ -43,11 +43,12 @@ class Gates:
 
 
 def gates_of(captions: Iterable[GatedCaption]) -> Gates | None:
-    """Count the gates of all words; None where there is no word."""
+    """Count the gates of all words, not those of punctuation; None where there is no word."""
     of_word: dict[str, list[float]] = defaultdict(list)
     for caption in captions:
         for word, gate in zip(caption.words, caption.gates, strict=True):
-            of_word[word.strip(_EDGES).lower()].append(gate)
+            if any(map(str.isalnum, word)):
+                of_word[word.strip(_EDGES).lower()].append(gate)
     if not of_word:
         return None
     values = np.concatenate([np.array(own) for own in of_word.values()])

@@ -24,7 +24,7 @@ BOTH_RIGHT = Kind("both right", "right with and without text")
 BOTH_WRONG = Kind("both wrong", "wrong with and without text")
 RIGHT = Kind("right", "the first image retrieved shows the place")
 WRONG = Kind("wrong", "the first image retrieved shows another place")
-UNSOLVABLE = Kind("unsolvable", "no database image shows the place")
+UNSOLVABLE = Kind("unsolvable", "no database image is a positive")
 _IN_ORDER = (SAVED, SPOILED, BOTH_WRONG, BOTH_RIGHT, WRONG, RIGHT, UNSOLVABLE)
 
 

@@ -56,7 +56,7 @@ class Map:
 def maps_of(
     manifest: Manifest, task: Task, evaluation: Evaluation, kinds: Sequence[Kind]
 ) -> list[Map]:
-    """Draw a map of every place where metres run on, those with most queries first.
+    """Draw a map of every region where metres run on, of six those with most queries, them first.
 
     Args:
         manifest: where the images are.
@@ -64,15 +64,29 @@ def maps_of(
         evaluation: what was found.
         kinds: the outcome of each query.
     """
-    regions = regions_of(manifest)
-    known = np.isfinite(metres_of(manifest)).all(axis=1)
-    asked = regions[task.queries][known[task.queries]]
-    names, counts = np.unique(asked.astype(str), return_counts=True)
+    regions, known = regions_of(manifest), _placed(manifest)
+    names, counts = np.unique(regions[task.queries][known[task.queries]], return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_MOST_MAPS]
     return [
-        _map(manifest, task, evaluation, kinds, known & (regions.astype(str) == name), name)
+        _map(manifest, task, evaluation, kinds, known & (regions == name), str(name))
         for name in names[order]
     ]
+
+
+def num_regions(manifest: Manifest, task: Task) -> int:
+    """Count the regions that have queries with a position."""
+    placed = _placed(manifest)[task.queries]
+    return len(set(regions_of(manifest)[task.queries][placed]))
+
+
+def num_unplaced(manifest: Manifest, task: Task) -> int:
+    """Count the queries whose position nobody knows."""
+    return int((~_placed(manifest)[task.queries]).sum())
+
+
+def _placed(manifest: Manifest) -> Bool[np.ndarray, " images"]:
+    placed: np.ndarray = np.isfinite(metres_of(manifest)).all(axis=1)
+    return placed
 
 
 def regions_of(manifest: Manifest) -> np.ndarray:
@@ -84,8 +98,7 @@ def regions_of(manifest: Manifest) -> np.ndarray:
         [
             " ".join(str(part) for part in (domain, zone if several_zones else None) if part)
             for domain, zone in zip(domains, zones, strict=True)
-        ],
-        dtype=object,
+        ]
     )
 
 
@@ -97,43 +110,54 @@ def _map(
     here: Bool[np.ndarray, " images"],
     title: str,
 ) -> Map:
-    places = metres_of(manifest)
     database, queries = task.database[here[task.database]], np.flatnonzero(here[task.queries])
-    corners = places[np.concatenate([database, task.queries[queries]])]
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    scale = _scale(high - low)
-    height = 2 * MARGIN + int(scale * (high[1] - low[1]))
-    height = max(_LOWEST, height)
-
-    def on_paper(rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows 2"]:
-        centred = (places[rows] - (low + high) / 2) * scale * np.array([1, -1])
-        middle: np.ndarray = centred + np.array([WIDTH / 2, height / 2])
-        return middle.round(1)
-
+    paper = _Paper.around(metres_of(manifest), np.concatenate([database, task.queries[queries]]))
     row_of = {image_id: row for row, image_id in enumerate(manifest.image_ids)}
     findings = evaluation.findings[judged_modes(evaluation)[0]]
 
     def place(query: int) -> Place:
-        image_id = evaluation.query_ids[query]
-        own = on_paper(task.queries[query : query + 1])[0]
         first = [row_of.get(each, -1) for each in findings.retrieved[query][:1]]
-        known = [on_paper(np.array([row]))[0] for row in first if row >= 0 and here[row]]
-        found = (float(known[0][0]), float(known[0][1])) if known else None
+        found = [paper.point(row) for row in first if row >= 0 and here[row]]
         right = findings.first_hit[query] == 1
         outcome = "unsolvable" if kinds[query] is UNSOLVABLE else "right" if right else "wrong"
-        return Place(float(own[0]), float(own[1]), outcome, image_id, found)
+        own = paper.point(int(task.queries[query]))
+        return Place(*own, outcome, evaluation.query_ids[query], found[0] if found else None)
 
-    bar_metres = round_below(max(WIDTH / 5 / scale, 1e-3))
+    bar_metres = round_below(max(WIDTH / 5 / paper.scale, 1e-3))
     return Map(
         title=title,
-        height=height,
-        database=[(float(x), float(y)) for x, y in on_paper(_every(database, _MOST_DATABASE))],
+        height=paper.height,
+        database=[paper.point(int(row)) for row in _every(database, _MOST_DATABASE)],
         queries=[place(int(query)) for query in _every(queries, _MOST_QUERIES)],
-        bar=round(bar_metres * scale, 1),
-        bar_label=metres(bar_metres),
+        bar=round(bar_metres * paper.scale, 1),
+        bar_label=f"{bar_metres:g} m" if bar_metres < 1000 else metres(bar_metres),
         num_database=len(database),
         num_queries=len(queries),
     )
+
+
+@dataclass(frozen=True)
+class _Paper:
+    """Where on a map an image lies."""
+
+    places: Float[np.ndarray, "images 2"]
+    middle: Float[np.ndarray, " 2"]
+    scale: float
+    """Units of the drawing a metre."""
+    height: int
+
+    @classmethod
+    def around(cls, places: Float[np.ndarray, "images 2"], rows: Int[np.ndarray, " n"]) -> "_Paper":
+        """Make it large enough for these images."""
+        low, high = places[rows].min(axis=0), places[rows].max(axis=0)
+        scale = _scale(high - low)
+        height = max(_LOWEST, 2 * MARGIN + int(scale * (high[1] - low[1])))
+        return cls(places, (low + high) / 2, scale, height)
+
+    def point(self, row: int) -> tuple[float, float]:
+        """Give x and y, north up."""
+        east, north = (self.places[row] - self.middle) * self.scale
+        return round(float(east) + WIDTH / 2, 1), round(self.height / 2 - float(north), 1)
 
 
 def _scale(extent: Float[np.ndarray, " 2"]) -> float:

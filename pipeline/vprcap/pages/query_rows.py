@@ -1,8 +1,8 @@
 """Queries as a reader sees them: the photograph, the words, and what was retrieved."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,8 @@ def build_rows(
     evaluation: Evaluation,
     kinds: Sequence[Kind],
     chosen: Sequence[int],
+    *,
+    follow_links: bool = False,
 ) -> list[QueryRow]:
     """Make the rows of some queries; a picture that cannot be read is said to be so.
 
@@ -71,8 +73,12 @@ def build_rows(
         evaluation: what was found and believed.
         kinds: outcome of each query.
         chosen: which queries.
+        follow_links: whether images may be links out of the image root.
     """
-    root, builder = Path(manifest.info.image_root), _Builder(manifest, task, evaluation)
+    root = Path(manifest.info.image_root)
+    small = partial(thumbnail, root, follow_links=follow_links)
+    found_picture = lru_cache(_PICTURES_KEPT)(lambda name: small(name, FOUND_SIDE))
+    builder = _Builder(manifest, task, evaluation, found_picture)
     rows = []
     with Progress("report", len(chosen), "queries") as progress:
         for query in chosen:
@@ -81,7 +87,7 @@ def build_rows(
                 QueryRow(
                     image_id,
                     kinds[query],
-                    thumbnail(root, image_id, QUERY_SIDE),
+                    small(image_id, QUERY_SIDE),
                     evaluation.captions.get(image_id),
                     len(task.positives[query]),
                     builder.strips(query),
@@ -94,14 +100,19 @@ def build_rows(
 class _Builder:
     """Knows where images lie and what they look like, each once."""
 
-    def __init__(self, manifest: Manifest, task: Task, evaluation: Evaluation) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        task: Task,
+        evaluation: Evaluation,
+        picture: Callable[[str], Thumbnail],
+    ) -> None:
         self._task, self._evaluation = task, evaluation
         self._ids = manifest.image_ids
         self._row_of = {image_id: row for row, image_id in enumerate(self._ids)}
         self._places, self._regions = metres_of(manifest), regions_of(manifest)
         self._frames = manifest.column("frame") if manifest.info.rule.kind == "frames" else None
-        root = Path(manifest.info.image_root)
-        self._picture = lru_cache(_PICTURES_KEPT)(lambda name: thumbnail(root, name, FOUND_SIDE))
+        self._picture = picture
 
     def strips(self, query: int) -> list[Strip]:
         best, before = judged_modes(self._evaluation)

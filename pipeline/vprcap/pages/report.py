@@ -1,7 +1,7 @@
 """The report of one evaluation as a page."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vprcap.errors import StaleArtefactError
@@ -13,12 +13,17 @@ from vprcap.pages.breakdown import breakdowns
 from vprcap.pages.curves import draw_curves
 from vprcap.pages.gates import gates_of, shaded
 from vprcap.pages.outcomes import chosen, counted, judged_modes, outcomes
-from vprcap.pages.positions import maps_of
+from vprcap.pages.positions import maps_of, num_regions, num_unplaced
 from vprcap.pages.query_rows import build_rows
 
 
 def report_values(
-    manifest: Manifest, task: Task, evaluation: Evaluation, num_queries: int
+    manifest: Manifest,
+    task: Task,
+    evaluation: Evaluation,
+    num_queries: int,
+    *,
+    follow_links: bool = False,
 ) -> Mapping[str, Any]:
     """Collect everything that the template of a report shows.
 
@@ -27,6 +32,7 @@ def report_values(
         task: its database, queries and positives.
         evaluation: results, read back.
         num_queries: how many queries are shown with their pictures, at most.
+        follow_links: whether images may be links out of the image root.
 
     Raises:
         StaleArtefactError: the evaluation is not of this manifest as it is now.
@@ -45,9 +51,11 @@ def report_values(
         "curves": draw_curves(report.recall) if solvable else None,
         "breakdowns": breakdowns(manifest, task, evaluation) if solvable else [],
         "maps": maps_of(manifest, task, evaluation, kinds),
+        "regions": num_regions(manifest, task),
+        "num_unplaced": num_unplaced(manifest, task),
         "gates": gates_of(evaluation.captions.values()),
         "outcomes": counted(kinds),
-        "rows": build_rows(manifest, task, evaluation, kinds, shown),
+        "rows": build_rows(manifest, task, evaluation, kinds, shown, follow_links=follow_links),
         "provenance": evaluation.provenance,
         "folder": evaluation.folder,
         "num_positives": sum(len(own) for own in task.positives),
@@ -67,14 +75,26 @@ def check_same(manifest: Manifest, task: Task, evaluation: Evaluation) -> None:
     same = (
         [ids[row] for row in task.queries] == evaluation.query_ids
         and len(task.database) == report.num_database
-        and int(task.solvable.sum()) == report.num_solvable
         and str(manifest.info.rule) == report.rule
+        and _same_truth(ids, task, evaluation)
     )
     if not same:
         raise StaleArtefactError(
-            f"{evaluation.folder} is not of {manifest.info.name} as it is now (images or rule "
-            "differ); evaluate again, or name its --manifest"
+            f"{evaluation.folder} is not of {manifest.info.name} as it is now (images, places or "
+            "rule differ); evaluate again, or name its --manifest"
         )
+
+
+def _same_truth(ids: Sequence[str], task: Task, evaluation: Evaluation) -> bool:
+    """Say whether positives are those that the stored ranks were counted by."""
+    positives = [{ids[task.database[row]] for row in own} for own in task.positives]
+    if [len(own) for own in positives] != evaluation.num_positives:
+        return False
+    return all(
+        rank == next((place for place, name in enumerate(names, 1) if name in own), None)
+        for found in evaluation.findings.values()
+        for rank, names, own in zip(found.first_hit, found.retrieved, positives, strict=True)
+    )
 
 
 def percent(share: float) -> str:

@@ -10,7 +10,7 @@ def round_below(value: float) -> float:
 
 
 def metres(distance: float) -> str:
-    """Write a distance: ``7.5 m``, ``240 m``, ``3.2 km``."""
-    if distance < 9.95:
+    """Write a distance: ``7.5 m``, ``25.3 m``, ``240 m``, ``3.2 km``."""
+    if distance < 99.95:
         return f"{distance:.1f} m"
     return f"{distance:.0f} m" if distance < 999.5 else f"{distance / 1000:,.1f} km"

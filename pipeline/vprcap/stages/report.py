@@ -13,7 +13,12 @@ NUM_QUERIES = 200
 
 
 def report(
-    evaluation: Path, manifest: Path, output: Path, *, num_queries: int = NUM_QUERIES
+    evaluation: Path,
+    manifest: Path,
+    output: Path,
+    *,
+    num_queries: int = NUM_QUERIES,
+    follow_links: bool = False,
 ) -> Path:
     """Write the report of an evaluation and return its path.
 
@@ -22,6 +27,7 @@ def report(
         manifest: the set that was evaluated; its images are where it says.
         output: HTML file to write.
         num_queries: how many queries are shown with pictures, at most.
+        follow_links: whether images may be links out of the image root.
 
     Raises:
         MissingError: a file is not there.
@@ -31,4 +37,5 @@ def report(
     loaded = read_manifest(manifest)
     dropped = stored.provenance is not None and stored.provenance.without_twins
     task = build_task(loaded, without=twins_of(manifest) if dropped else [])
-    return write_page(output, "report", report_values(loaded, task, stored, num_queries))
+    values = report_values(loaded, task, stored, num_queries, follow_links=follow_links)
+    return write_page(output, "report", values)

@@ -16,25 +16,31 @@ from vprcap.progress import Progress
 NUM_ROWS = 200
 
 
-def open_sets(captions: Path, other: Path | None = None, images: Path | None = None) -> Shown:
+def open_sets(
+    captions: Path,
+    other: Path | None = None,
+    images: Path | None = None,
+    *,
+    follow_links: bool = False,
+) -> Shown:
     """Open caption sets to look at them.
 
     Args:
         captions: folder of the set.
         other: folder of a set to compare it with.
         images: where the images are now; default: where they were.
+        follow_links: whether images may be links out of the image root.
 
     Raises:
         MissingError: it is no caption set, or has no rows yet.
         InvalidError: a file is damaged.
     """
     first = CaptionSet(captions)
-    root = images or Path(first.covers().image_root)
+    root = images or Path(str(first.covers().image_root))
     if other is None:
-        return Shown(first, Blocks(first), root)
+        return Shown(first, Blocks(first), root, follow_links)
     second = CaptionSet(other)
-    second.covers()
-    return Shown(first, Blocks(first), root, second, Blocks(second))
+    return Shown(first, Blocks(first), root, follow_links, second, Blocks(second))
 
 
 def view(
@@ -45,6 +51,7 @@ def view(
     images: Path | None = None,
     asked: Asked = EVERYTHING,
     num_rows: int = NUM_ROWS,
+    follow_links: bool = False,
 ) -> Path:
     """Write a page of captions and return its path.
 
@@ -55,14 +62,15 @@ def view(
         images: where the images are now; default: where they were.
         asked: which rows.
         num_rows: at most; of more, every k-th is shown.
+        follow_links: whether images may be links out of the image root.
 
     Raises:
         MissingError: it is no caption set, or has no rows yet.
         InvalidError: a file is damaged, or there is no such status or flag.
     """
-    shown = open_sets(captions, other, images)
+    shown = open_sets(captions, other, images, follow_links=follow_links)
     heading = shown.heading()
-    _check(asked, heading["statuses"])
+    check_asked(asked, heading["statuses"])
     found = search(shown.blocks, asked, shown.other_blocks)
     kept = min(num_rows, len(found))
     positions = [int(found[i * len(found) // kept]) for i in range(kept)]
@@ -76,7 +84,12 @@ def view(
     return write_page(output, "captions", values)
 
 
-def _check(asked: Asked, statuses: Collection[str]) -> None:
+def check_asked(asked: Asked, statuses: Collection[str]) -> None:
+    """Refuse to look for what there cannot be.
+
+    Raises:
+        InvalidError: there is no such status or flag.
+    """
     for what, name, known in (("status", asked.status, statuses), ("flag", asked.flag, FLAGS)):
         if name is not None and name not in known:
             raise InvalidError(f"no {what} {name!r} here; there are: {', '.join(known)}")
@@ -85,7 +98,9 @@ def _check(asked: Asked, statuses: Collection[str]) -> None:
 def _rows(shown: Shown, positions: list[int]) -> list[CaptionRow]:
     def picture(_: int, row: Row) -> Thumbnail:
         progress.advance()
-        return thumbnail(shown.images, row["image_id"], THUMBNAIL_SIDE)
+        return thumbnail(
+            shown.images, row["image_id"], THUMBNAIL_SIDE, follow_links=shown.follow_links
+        )
 
     with Progress("page", len(positions), "images") as progress:
         return shown.rows(positions, picture)

@@ -28,6 +28,7 @@ from vprcap.workflows.material import (
 )
 from vprcap.workflows.prepare import Source, find_manifest
 
+GATES = "gates.parquet"
 logger = logging.getLogger(__name__)
 
 
@@ -74,6 +75,7 @@ def evaluate_saved(
     """Evaluate descriptors that another program saved, and return ``results.json``."""
     manifest = find_manifest(source)
     folder = output or descriptors / "eval" / read_manifest(manifest).info.name
+    _forget(folder)
     results = score_saved(manifest, descriptors, folder, names=names)
     write_provenance(folder, build_provenance(manifest, command=command))
     return results
@@ -100,11 +102,12 @@ def score(
         for name, (queries, database) in QUERY_MODES.items()
         if {queries, database} <= described.keys()
     }
+    _forget(output)
     results = evaluate(material.manifest, modes, output, variant=variant)
     made_of = provenance_of(material, run, command)
     write_provenance(output, made_of)
     if material.text_features is not None:
-        gates = output / "gates.parquet"
+        gates = output / GATES
         explain(material.manifest, material.text_features, described["fused"], gates)
     if not drop_twins:
         return results
@@ -112,6 +115,11 @@ def score(
     evaluate(material.manifest, modes, rest, without_twins=True, variant=variant)
     write_provenance(rest, replace(made_of, without_twins=True))
     return weigh_twins(material.manifest, output, rest, output / "twins.json")
+
+
+def _forget(evaluation: Path) -> None:
+    """Remove what an earlier evaluation in the same folder said of its captions."""
+    (evaluation / GATES).unlink(missing_ok=True)
 
 
 def provenance_of(material: Material, run: Path, command: str | None = None) -> Provenance:

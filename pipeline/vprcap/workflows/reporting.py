@@ -10,7 +10,12 @@ from vprcap.workflows.prepare import Source, find_manifest
 
 
 def report_evaluation(
-    path: Path, source: Source | None = None, output: Path | None = None, *, num_queries: int
+    path: Path,
+    source: Source | None = None,
+    output: Path | None = None,
+    *,
+    num_queries: int,
+    follow_links: bool = False,
 ) -> Path:
     """Write the report of an evaluation and return its path.
 
@@ -19,11 +24,16 @@ def report_evaluation(
         source: the set; default: the manifest that the evaluation says it is of.
         output: default: ``report.html`` beside the results.
         num_queries: how many queries are shown with pictures, at most.
+        follow_links: whether images may be links out of the image root.
     """
     evaluation = find_evaluation(path)
     manifest = _manifest_of(evaluation) if source is None else find_manifest(source)
     return report(
-        evaluation, manifest, output or evaluation / "report.html", num_queries=num_queries
+        evaluation,
+        manifest,
+        output or evaluation / "report.html",
+        num_queries=num_queries,
+        follow_links=follow_links,
     )
 
 
