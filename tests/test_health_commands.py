@@ -163,6 +163,10 @@ def test_dropping_twins_shows_what_copies_were_worth(run: Run, copied: Path, tra
     assert json.loads(Path("results/twins.json").read_text()) == effect
     assert effect["with_twins"]["recall"]["image"]["1"]["value"] == 1.0
     assert effect["without_twins"]["recall"]["image"]["1"]["value"] == 0.0
+    assert run("report", "results/without-twins")[0] == 0
+    assert "without twins of queries" in Path("results/without-twins/report.html").read_text(
+        "utf-8"
+    )
     assert effect["without_twins"]["recall"]["image"]["5"]["value"] == 1.0
     assert effect["difference"]["image"]["1"] == {"value": -1.0, "low": -1.0, "high": -1.0}
     rows = pq.read_table("results/without-twins/per_query.parquet").to_pylist()
