@@ -78,7 +78,7 @@ def test_the_archive_has_what_testing_it_takes_and_nothing_more(dist: Path) -> N
     assert {name.parts[0] for name in names} == {
         *("pipeline", "prompts", "manifests", "tests", "Makefile", "pyproject.toml", "PKG-INFO"),
         *("constraints.txt", "constraints-vllm.txt", "README.md", "CHANGELOG.md", "LICENSE"),
-        ".gitignore",
+        *("CITATION.cff", ".gitignore"),
     }
 
 

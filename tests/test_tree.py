@@ -7,8 +7,8 @@ PACKAGE = Path(__file__).parents[1] / "pipeline" / "vprcap"
 PAGE = PACKAGE.parent / "README.md"
 TITLE = """# The files of vprcap
 
-One line for each, in the words of its docstring. Layers import downwards only: cli, workflows, engines,
-stages, models, nouns; `make check` holds them to it.
+One line for each, in the words of its docstring. Layers import downwards only: cli, workflows,
+engines, stages, models, nouns; `make check` holds them to it.
 """
 
 
