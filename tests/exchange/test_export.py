@@ -279,6 +279,9 @@ def test_images_that_are_not_named_as_in_msls_are_refused(
     assert not (tmp_path / "p.txt").exists()
 
 
+CUTS = ("1", "5", "10", "20")
+
+
 def report(name: str, recall: float, partial: str | None = None) -> RecallReport:
     estimate = Estimate(recall, 0.0, 1.0)
     return RecallReport(
@@ -289,8 +292,8 @@ def report(name: str, recall: float, partial: str | None = None) -> RecallReport
         num_solvable=4,
         rule="positives within 25 m",
         resampled="queries",
-        recall={"image": {"1": estimate}},
-        recall_all={"image": {"1": recall * 0.8}},
+        recall={"image": dict.fromkeys(CUTS, estimate)},
+        recall_all={"image": dict.fromkeys(CUTS, recall * 0.8)},
     )
 
 
@@ -308,8 +311,8 @@ def test_recalls_of_several_evaluations_are_one_list(tmp_path: Path) -> None:
         "database": 10,
         "queries": 5,
         "solvable": 4,
-        "recall": {"image": {"1": 0.25}},
-        "recall_all": {"image": {"1": 0.2}},
+        "recall": {"image": dict.fromkeys(CUTS, 0.25)},
+        "recall_all": {"image": dict.fromkeys(CUTS, 0.2)},
         "source": str(runs / "a" / "eval" / "results.json"),
     }
     one = read_json(export(runs / "b" / "results.json", tmp_path / "one.json", to="recalls"))
