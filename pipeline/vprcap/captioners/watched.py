@@ -87,8 +87,8 @@ class WatchedCaptioner:
             if problem.ended_at_work:
                 attempts.note_death(image_ids)
             raise DependencyError(
-                f"{first_line(problem)}, for {round(allowed, 1):g} s; every caption so far is kept: "
-                "run the same command again when it works"
+                f"{first_line(problem)}, for {round(allowed, 1):g} s; every caption so far is "
+                "kept: run the same command again when it works"
             ) from None
         self.batch_size.succeeded(len(pixels))
         self._succeeded, self._failed_in_a_row = True, 0
