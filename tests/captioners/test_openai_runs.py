@@ -215,7 +215,7 @@ def test_a_server_that_stays_away_stops_the_run_and_leaves_no_row_of_failure(
     with pytest.raises(DependencyError, match=f"^{options.base_url}: .*, for 1 s; every caption"):
         caption(job, WorkOptions(decode_workers=1, batch_size=4, timeout_seconds=1, reuse=False))
     kept = read_journals(job.captions.journals, job.plan.shards[0].name)
-    assert {name: row["status"] for name, row in kept.items()} == dict.fromkeys(NAMES[:4], "ok")
+    assert [row["status"] for row in kept.values()] == ["ok"] * 4
     assert list(job.captions.root.glob("leases/*")) == []
     if way == "killed":
         chat_server.kill()
@@ -223,7 +223,7 @@ def test_a_server_that_stays_away_stops_the_run_and_leaves_no_row_of_failure(
     chat_server.behave()
     assert rows_of(run(options, batch_size=4)) == calm
     pictures = Counter(entry["picture"] for entry in chat_server.asked())
-    for name in NAMES[:4]:
+    for name in kept:
         assert pictures[pictures_of(options)[name]] == 1, "it was paid for twice"
 
 
@@ -316,3 +316,35 @@ def test_the_key_is_in_no_file(
     files = [path for path in root.rglob("*") if path.is_file()]
     assert len(files) >= 4
     assert not [path for path in files if b"sk-secret" in path.read_bytes()]
+
+
+def test_nobody_waits_for_the_slowest_caption_of_a_batch(
+    options: JobOptions, chat_server: ChatServer
+) -> None:
+    """Every fourth caption takes 0.6 s: batches of four would take 0.6 s each, 1.2 in all."""
+    slow = [pictures_of(options)[name] for name in ("0.jpg", "4.jpg")]
+    chat_server.behave(images={digest: {"delay": 0.6} for digest in slow})
+    job = run(options, batch_size=4)
+    assert rows_of(job) == undisturbed(options)
+    asked = chat_server.asked()
+    assert len(asked) == len(NAMES)
+    begun = {entry["picture"]: entry["time"] for entry in asked}
+    assert begun[slow[1]] - begun[slow[0]] < 0.5  # it was asked for before the first slow one ended
+    assert max(entry["peak"] for entry in asked) <= 4
+
+
+def test_an_image_that_is_refused_costs_no_other_a_second_request(
+    options: JobOptions, chat_server: ChatServer
+) -> None:
+    digests = pictures_of(options)
+    refusal = {"status": 400, "body": json.dumps({"error": "too blue"})}
+    others = {digest: {"delay": 0.2} for digest in digests.values()}
+    chat_server.behave(images={**others, digests["1.jpg"]: refusal})
+    job = run(options, batch_size=4)
+    expected = undisturbed(options)
+    found = rows_of(job)
+    assert found.pop("1.jpg")[1] == "model_error" and "1.jpg" in expected
+    assert found == {name: row for name, row in expected.items() if name != "1.jpg"}
+    times = Counter(entry["picture"] for entry in chat_server.asked())
+    assert {times[digests[name]] for name in found} == {1}
+    assert max(entry["peak"] for entry in chat_server.asked()[5:]) > 1  # and it goes on in company

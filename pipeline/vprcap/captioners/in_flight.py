@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from vprcap.errors import Interrupted
 
-_TICK_SECONDS = 0.1
+TICK_SECONDS = 0.1
 _ENDING_SECONDS = 30.0
 """For what was entered to be left; an engine ends its processes."""
 Result = TypeVar("Result")
@@ -38,6 +38,10 @@ class InFlight:
         )
         return entering.result()
 
+    def begin(self, request: Callable[[], Coroutine[Any, Any, Result]]) -> Future[Result]:
+        """Make a request; to cancel what is returned closes it."""
+        return asyncio.run_coroutine_threadsafe(request(), self._loop)
+
     def all(
         self,
         requests: Sequence[Callable[[], Coroutine[Any, Any, Result]]],
@@ -52,7 +56,7 @@ class InFlight:
         futures: list[Future[Result]] = []
         try:
             for request in requests:
-                futures.append(asyncio.run_coroutine_threadsafe(request(), self._loop))
+                futures.append(self.begin(request))
             while not _settled(futures):
                 if should_stop():
                     raise Interrupted("stopped while requests were in flight")
@@ -64,7 +68,7 @@ class InFlight:
 
 def _settled(futures: Sequence[Future[Result]]) -> bool:
     """Wait a moment; say whether all are done, or one has failed, which is raised."""
-    done, waiting = wait(futures, _TICK_SECONDS, FIRST_EXCEPTION)
+    done, waiting = wait(futures, TICK_SECONDS, FIRST_EXCEPTION)
     for future in done:
         future.result()
     return not waiting

@@ -1,6 +1,7 @@
 """Captions by any server that speaks the OpenAI chat-completions protocol with images.
 
-A batch is so many requests in flight at once; the server batches as it likes. That is why even
+A batch is so many requests in flight at once, and a new one for each that is answered; the server
+batches as it likes. That is why even
 greedy text may depend on what else a server computes at the time, and on its version: batch
 independence is promised of the other captioners, not of this one. What servers tell of themselves
 is kept instead: the model's name and what is listed of it belong to the configuration, and what
@@ -24,6 +25,7 @@ from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated, Unavailable
 from vprcap.captioners.chat import ENCODING, FailedError, RefusedError, ServedModel, chat_request
 from vprcap.captioners.in_flight import InFlight
+from vprcap.captioners.running_requests import RunningRequests
 from vprcap.captioners.server import Server
 from vprcap.errors import DependencyError, Interrupted, InvalidError
 from vprcap.images import Framing
@@ -91,6 +93,10 @@ class OpenAICaptioner:
     def load(self) -> None:
         """There are no weights here."""
 
+    def running(self, num_slots: int) -> RunningRequests:
+        """Start requests of which one takes another's place as soon as that is answered."""
+        return RunningRequests(self._in_flight, self._ask_once, num_slots, self._meaning)
+
     def caption(
         self,
         pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]],
@@ -102,19 +108,14 @@ class OpenAICaptioner:
         What was written for others is kept where one of a batch fails: its images are about to
         be tried alone, and should not be paid for twice.
         """
-        own: Sequence[int | None] = [seed >> (128 - _SEED_BITS) for seed in seeds]
-        own = own or [None] * len(pixels)
+        own: Sequence[int | None] = seeds or [None] * len(pixels)
         ask = self._ask_alone if len(pixels) == 1 else self._ask
         keys = [_key(image, seed) for image, seed in zip(pixels, own, strict=True)]
         requests = [partial(ask, *each) for each in zip(keys, pixels, own, strict=True)]
         try:
             captions = self._in_flight.all(requests, should_stop)
-        except Interrupted:
-            if self._server.trouble is None:
-                raise
-            raise Unavailable(
-                f"{self._server.url}: {self._server.trouble}", self._server.broke_off
-            ) from None
+        except Interrupted as problem:
+            raise self._meaning(problem, should_stop) from None
         written = [each for each in captions if isinstance(each, Generated)]
         if len(written) < len(captions):
             raise next(each for each in captions if isinstance(each, FailedError))
@@ -128,11 +129,20 @@ class OpenAICaptioner:
         """Ask for one caption; its failure is a result too, for the others go on."""
         if key not in self._kept:
             try:
-                body = await asyncio.to_thread(self._request, image, seed)
-                self._kept[key] = await self._server.complete(body)
+                self._kept[key] = await self._ask_once(image, seed)
             except FailedError as problem:
                 return problem
         return self._kept[key]
+
+    async def _ask_once(self, image: np.ndarray, seed: int | None) -> Generated:
+        body = await asyncio.to_thread(self._request, image, seed)
+        return await self._server.complete(body)
+
+    def _meaning(self, problem: Exception, _: Callable[[], bool]) -> Exception:
+        """Say of an interruption that the server was away, if it was."""
+        if not isinstance(problem, Interrupted) or self._server.trouble is None:
+            return problem
+        return Unavailable(f"{self._server.url}: {self._server.trouble}", self._server.broke_off)
 
     async def _ask_alone(
         self, key: bytes, image: np.ndarray, seed: int | None
@@ -163,7 +173,8 @@ class OpenAICaptioner:
         return True
 
     def _request(self, image: np.ndarray, seed: int | None) -> bytes:
-        return chat_request(image, self._prompt, self._settings, seed)
+        own = None if seed is None else seed >> (128 - _SEED_BITS)
+        return chat_request(image, self._prompt, self._settings, own)
 
     def _identify(self, model: str | None) -> ServedModel:
         end = time.monotonic() + OPENING_SECONDS

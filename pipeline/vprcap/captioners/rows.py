@@ -88,16 +88,18 @@ class RowWriter:
     def _advance(self, entering: Sequence[Item]) -> Iterator[list[Row]]:
         """Write until captions of the running batch end.
 
-        Where it fails, its images and all that follow go batch by batch: there each error finds
-        its image, and a size is found that fits.
+        Where it fails, its images go batch by batch: there each error finds its image. So do all
+        that follow where it was too large or too late: there a size is found that fits.
         """
         assert self._running is not None
         try:
             ended = self._running.advance(entering)
         except VprcapError:
             raise
-        except Exception:  # noqa: BLE001 - too large, too late, whatever a model raises
-            pass
+        except (OutOfMemory, TimedOut):
+            goes_on = False
+        except Exception:  # noqa: BLE001 - whatever a model raises on an image
+            goes_on = True
         else:
             rows = [self._made(*each) for each in ended]
             self._reuse.remember(rows)
@@ -106,6 +108,8 @@ class RowWriter:
         left = self._running.items
         self._running = None
         yield from self._caption(left)
+        if goes_on:
+            self._start()
 
     def _caption(self, batch: Sequence[Item]) -> Iterator[list[Row]]:
         """Caption a batch in as many pieces as memory asks for."""

@@ -26,6 +26,7 @@ from vprcap.captioners import Generated
 from vprcap.captioners.checkpoint import Checkpoint, open_checkpoint
 from vprcap.captioners.in_flight import InFlight
 from vprcap.captioners.repetition import VLLM_RULE
+from vprcap.captioners.running_requests import RunningRequests
 from vprcap.captioners.source import local_folder
 from vprcap.captioners.watch import HUNG_EXIT_CODE
 from vprcap.errors import DependencyError, Interrupted
@@ -129,11 +130,12 @@ class VllmCaptioner:
         ]
         try:
             return self._in_flight.all(requests, should_stop)
-        except EngineDied:
-            if should_stop():  # Ctrl-C reaches the engine's processes too
-                raise Interrupted("stopped together with the engine") from None
-            _end_worker()
-            raise
+        except EngineDied as problem:
+            raise _meaning(problem, should_stop) from None
+
+    def running(self, num_slots: int) -> RunningRequests:
+        """Start requests of which one takes another's place as soon as that is answered."""
+        return RunningRequests(self._in_flight, self._generate, num_slots, _meaning)
 
     async def _generate(self, image: np.ndarray, seed: int | None) -> Generated:
         assert self._engine is not None, "load() comes first"
@@ -149,6 +151,15 @@ class VllmCaptioner:
         async for output in outputs:
             last = output
         return read_output(last)
+
+
+def _meaning(problem: Exception, should_stop: Callable[[], bool]) -> Exception:
+    """Say what an error means; where the engine has died, this process ends."""
+    if isinstance(problem, EngineDied):
+        if should_stop():  # Ctrl-C reaches the engine's processes too
+            return Interrupted("stopped together with the engine")
+        _end_worker()
+    return problem
 
 
 @asynccontextmanager

@@ -71,25 +71,14 @@ class WatchedCaptioner:
             DependencyError: whoever writes the captions was away for as long as a batch may take.
         """
         self._load()
-        allowed = self._watch.seconds
         seeds = row_seeds(self._captioner.config, sha256s)
         self.batch_size.begin()
-        try:
-            written = self._call(
-                lambda stop: self._captioner.caption(pixels, stop, seeds),
-                image_ids,
-                attempts,
-                should_stop,
-            )
-        except Unavailable as problem:
-            if should_stop():
-                raise Interrupted("stopped while a server was away") from None
-            if problem.ended_at_work:
-                attempts.note_death(image_ids)
-            raise DependencyError(
-                f"{first_line(problem)}, for {round(allowed, 1):g} s; every caption so far is "
-                "kept: run the same command again when it works"
-            ) from None
+        written = self._call(
+            lambda stop: self._captioner.caption(pixels, stop, seeds),
+            image_ids,
+            attempts,
+            should_stop,
+        )
         self.batch_size.succeeded(len(pixels))
         self._succeeded, self._failed_in_a_row = True, 0
         return written
@@ -128,6 +117,7 @@ class WatchedCaptioner:
             OutOfMemory: the batch is too large; the next one will be smaller.
             TimedOut: no caption ended for too long.
             Interrupted: asked to stop.
+            DependencyError: whoever writes the captions was away for as long as a call may take.
         """
         names = [image_id for image_id, _ in entering]
         pixels = [image.pixels for _, image in entering if image.pixels is not None]
@@ -141,6 +131,27 @@ class WatchedCaptioner:
         return ended
 
     def _call(
+        self,
+        work: Callable[[Callable[[], bool]], Result],
+        image_ids: Sequence[str],
+        attempts: Attempts,
+        should_stop: Callable[[], bool],
+    ) -> Result:
+        """Call the captioner; where a server is away, say so in the end."""
+        allowed = self._watch.seconds
+        try:
+            return self._call_watched(work, image_ids, attempts, should_stop)
+        except Unavailable as problem:
+            if should_stop():
+                raise Interrupted("stopped while a server was away") from None
+            if problem.ended_at_work:
+                attempts.note_death(image_ids)
+            raise DependencyError(
+                f"{first_line(problem)}, for {round(allowed, 1):g} s; every caption so far is "
+                "kept: run the same command again when it works"
+            ) from None
+
+    def _call_watched(
         self,
         work: Callable[[Callable[[], bool]], Result],
         image_ids: Sequence[str],
