@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 LONDON = Path(__file__).parents[2] / "shared" / "data"
+
+
+TIMED = ("bench", "gpu")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Time the code as it ships: checks of types at run time alone cost captioning a sixth."""
+    if config.option.markexpr in TIMED:
+        jaxtyping.config.update("jaxtyping_disable", True)
 
 
 @pytest.fixture

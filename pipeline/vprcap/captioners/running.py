@@ -7,6 +7,7 @@ to the token in float32.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from vprcap.captioners.in_memory import in_memory
 from vprcap.captioners.repetition import LONGEST_CIRCLE, is_looping
 from vprcap.captioners.sampling import gumbel_noise
 from vprcap.captioners.slot_cache import SlotCache
+from vprcap.captioners.step_threads import StepThreads
 from vprcap.errors import Interrupted
 
 _SHARE_REFILLED = 4
@@ -39,6 +41,8 @@ class Writer:
     end_ids: Collection[int]
     max_new_tokens: int
     temperature: float
+    step_threads: StepThreads | None
+    """On a CPU."""
 
 
 @dataclass
@@ -100,7 +104,9 @@ class RunningBatch:
         while not (left := self._leave()) and self._rows:
             if should_stop():
                 raise Interrupted("stopped while captions were being written")
-            in_memory(self._write)
+            threads = self._writer.step_threads
+            with threads.step() if threads else nullcontext():
+                in_memory(self._write)
         return [(row.name, self._writer.read(row.tokens, row.num_prompt)) for row in left]
 
     @torch.inference_mode()

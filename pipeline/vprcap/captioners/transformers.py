@@ -23,6 +23,7 @@ from vprcap.captioners.in_memory import in_memory
 from vprcap.captioners.repetition import LONGEST_CIRCLE, RULE, is_looping, loops_after
 from vprcap.captioners.running import RunningBatch, Writer, can_run
 from vprcap.captioners.sampling import GumbelNoise
+from vprcap.captioners.step_threads import StepThreads
 from vprcap.errors import Interrupted
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
@@ -50,6 +51,7 @@ class TransformersCaptioner:
         self._max_new_tokens = max_new_tokens
         self._text = self._checkpoint.render(prompt.text)
         self._model: Any = None
+        self._step_threads = StepThreads() if self._device == "cpu" else None
         self.framing = Framing(framing, self._checkpoint.side, self._checkpoint.fill)
         self.config = CaptionConfig(
             captioner="transformers",
@@ -103,6 +105,7 @@ class TransformersCaptioner:
             self._checkpoint.end_ids(self._model),
             self._max_new_tokens,
             self.config.temperature,
+            self._step_threads,
         )
         return RunningBatch(writer, num_slots)
 
