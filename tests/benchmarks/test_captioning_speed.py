@@ -14,12 +14,13 @@ proportions over 640x480 JPEGs, whose captions end as unevenly as published ones
 Both in float32 (bfloat16 on a GPU) and NF4; on a GPU, also one of LLaVA-1.5-7B's shape, with its
 share of the GPU's arithmetic.
 
-Measured with the tiny LLaVA in float32 on two idle cores, 500 images, medians of two rounds: single
-4.3, pipeline 19.4, static 19.6, vprcap 21.5 images/s, which is 5.0, 1.11 and 1.10 times as fast; the
-aims of 1.5 times pipeline and 1.2 times static were missed. The model waited 4.3 % of the time, most
-of it at the start. These captions are 60 tokens long with a spread of 4, at most 65, so early ends
-are worth 8 % at most. With the random LLaVA of 200M, 80 photographs, beside other work: 0.214, 0.428,
-0.407 and 0.502 images/s, which is 2.35, 1.17 and 1.23 times as fast; the model waited 0.5 %.
+Measured with the tiny LLaVA in float32 on two idle cores, 500 images, medians of two rounds:
+single 4.3, pipeline 19.4, static 19.6, vprcap 21.5 images/s, which is 5.0, 1.11 and 1.10 times as
+fast; the aims of 1.5 times pipeline and 1.2 times static were missed. The model waited 4.3 % of
+the time, most of it at the start. These captions are 60 tokens long with a spread of 4, at most
+65, so early ends are worth 8 % at most. With the random LLaVA of 200M, 80 photographs, beside
+other work: 0.214, 0.428, 0.407 and 0.502 images/s, which is 2.35, 1.17 and 1.23 times as fast;
+the model waited 0.5 %.
 
 Types must not be checked at run time here (`tests/conftest.py`): that made vprcap 18 % slower and
 the other ways not at all. Beside other work vprcap was 1.33 times as fast as static batches: decode
@@ -28,8 +29,8 @@ workers get time of their own where the plain ways decode between batches.
 Tried with the tiny LLaVA, in images/s of the running batch alone:
 
 * one thread for a step instead of two: 25.7 to 26.7 against 21.8 to 23.9. Kept, where it is faster
-  (`step_threads`); OpenMP threads that spin gave 29.6 to 34.1 on an idle machine, to all ways alike,
-  and are tens of times slower on a busy one.
+  (`step_threads`); OpenMP threads that spin gave 29.6 to 34.1 on an idle machine, to all ways
+  alike, and are tens of times slower on a busy one.
 * the language model called without the wrappers of LLaVA: 25.9 to 29.0 against 25.9 to 28.0.
 * prefill once an eighth, a quarter, half or all of the slots are free: 22.3 to 24.3, 23.3 to 25.7,
   25.0 to 25.9, 24.9 to 28.5. It is a quarter, for captions that differ more in length.
