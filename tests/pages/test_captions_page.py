@@ -327,7 +327,7 @@ def test_options_without_effect_are_refused(
     assert message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_the_command_serves_until_it_is_interrupted(captions: Path, tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_interrupted(captions: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -338,11 +338,27 @@ def test_the_command_serves_until_it_is_interrupted(captions: Path, tmp_path: Pa
         "--flag",
         "refusal",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
-        assert it.stdout is not None
-        address = it.stdout.readline().strip()
+    serving = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=take_interrupts,
+    )
+    try:
+        assert serving.stdout is not None
+        with serving.stdout as said:
+            address = said.readline().strip()
         assert address.startswith("http://127.0.0.1:") and address.endswith("/?flag=refusal")
         with urllib.request.urlopen(address, timeout=10) as answer:
             assert answer.read().count(b"<article") == 1
-        it.send_signal(signal.SIGINT)
-        assert it.wait(10) == 0
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(10) == 0
+    finally:
+        serving.kill()
+        serving.wait()
+
+
+def take_interrupts() -> None:
+    """Undo what a shell does to programs in the background: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
