@@ -1,6 +1,7 @@
 """A running batch writes what `generate` writes over one image at a time, in whatever company."""
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -250,6 +251,26 @@ def test_an_image_that_the_model_fails_on_gets_the_blame_and_the_others_captions
     rows = rows_of(captioner, tmp_path)
     assert rows["5.jpg"]["status"] == "model_error"
     assert texts(rows) == [None if n == 5 else text for n, text in enumerate(expected)]
+
+
+def test_pictures_are_encoded_ahead_and_not_by_the_thread_that_writes(
+    uneven: Callable[..., TransformersCaptioner],
+) -> None:
+    captioner = uneven()
+    inputs, encoded = captioner._inputs, threading.Semaphore(0)
+
+    def note(pixels: list[np.ndarray]) -> Any:
+        assert threading.current_thread() is not threading.main_thread()
+        made = inputs(pixels)
+        encoded.release(len(pixels))
+        return made
+
+    captioner._inputs = note  # type: ignore[method-assign, assignment]
+    batch, pixels = captioner.running(4), noise(captioner)
+    assert batch is not None and batch.wanted == 8
+    ended = batch.advance(list("abcdefgh"), pixels[:8], [], never)
+    assert all(encoded.acquire(timeout=10) for _ in range(8))  # four of them have no row as yet
+    assert {name for name, _ in ended} <= set("abcd") and batch.wanted == len(ended)
 
 
 def test_a_running_batch_stops_between_two_tokens(

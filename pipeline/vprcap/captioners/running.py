@@ -1,21 +1,25 @@
 """A batch that does not wait for its longest caption: rows leave when they end, others enter.
 
 New rows are prefilled together, as soon as a quarter of the slots is free: their pictures and
-prompts have one length, so they need no padding. Then every live row gets one token at a time, at
-its own position. A row is computed as `generate` computes it alone, so greedy captions are equal
-to the token in float32.
+prompts have one length, so they need no padding. As many again are let in ahead of that, and their
+pictures are encoded meanwhile (`vprcap.captioners.ahead`). Then every live row gets one token at a
+time, at its own position. A row is computed as `generate` computes it alone, so greedy captions are
+equal to the token in float32.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vprcap.captioners import Generated
+from vprcap.captioners.ahead import Beside, Encoded, WaitingRoom
 from vprcap.captioners.in_memory import in_memory
 from vprcap.captioners.repetition import LONGEST_CIRCLE, is_looping
 from vprcap.captioners.sampling import gumbel_noise
@@ -34,8 +38,9 @@ class Writer:
     """A loaded model and how captions are written with it."""
 
     model: Any
-    inputs: Callable[[Sequence[np.ndarray]], Any]
-    """Makes of pictures what the model takes."""
+    encode: Callable[[Sequence[np.ndarray]], Encoded]
+    """Makes of pictures what the language model takes."""
+    beside: Beside
     read: Callable[[Sequence[int], int], Generated]
     """Makes a caption of its tokens and the number of those of its prompt."""
     end_ids: Collection[int]
@@ -49,7 +54,7 @@ class Writer:
 class _Row:
     name: str
     seed: int | None
-    num_prompt: int
+    num_prompt: int = 0
     tokens: list[int] = field(default_factory=list)
 
 
@@ -58,6 +63,7 @@ def can_run(model: Any) -> bool:
     text = model.config.get_text_config()
     return (
         model.config.model_type == "llava"
+        and "mm_encoder_outputs" in signature(model.model.forward).parameters
         and text.model_type in _LANGUAGE_MODELS
         and getattr(text, "sliding_window", None) is None
     )
@@ -68,14 +74,16 @@ class RunningBatch:
 
     def __init__(self, writer: Writer, num_slots: int) -> None:
         self._writer, self._model, self._num_slots = writer, writer.model, num_slots
+        self._refill = max(1, num_slots // _SHARE_REFILLED)
+        self._waiting = WaitingRoom(writer.encode, writer.beside, self._refill)
         self._rows: list[_Row] = []
         self._cache: SlotCache | None = None
 
     @property
     def wanted(self) -> int:
-        """How many rows it would take now; 0: there are too few free slots for a prefill."""
-        free = self._num_slots - len(self._rows)
-        return free if free * _SHARE_REFILLED >= self._num_slots else 0
+        """How many images it would take now, as many ahead as there are slots; 0: too few."""
+        room = 2 * self._num_slots - len(self._rows) - len(self._waiting)
+        return room if room >= self._refill else 0
 
     def advance(
         self,
@@ -99,8 +107,10 @@ class RunningBatch:
             OutOfMemory: the batch does not fit.
             Interrupted: `should_stop` became true.
         """
-        if names:
-            in_memory(lambda: self._enter(names, pixels, seeds or [None] * len(names)))
+        own: Sequence[int | None] = seeds or [None] * len(names)
+        rows = [_Row(name, seed) for name, seed in zip(names, own, strict=True)]
+        self._waiting.let_in(rows, pixels)
+        in_memory(self._enter)
         while not (left := self._leave()) and self._rows:
             if should_stop():
                 raise Interrupted("stopped while captions were being written")
@@ -110,23 +120,27 @@ class RunningBatch:
         return [(row.name, self._writer.read(row.tokens, row.num_prompt)) for row in left]
 
     @torch.inference_mode()
-    def _enter(
-        self,
-        names: Sequence[str],
-        pixels: Sequence[np.ndarray],
-        seeds: Sequence[int | None],
-    ) -> None:
-        inputs = dict(self._writer.inputs(pixels))
-        del inputs["attention_mask"]  # without padding the causal one is enough
-        num_prompt = inputs["input_ids"].shape[1]
+    def _enter(self) -> None:
+        """Prefill those that wait, where enough rows are free."""
+        num_free = self._num_slots - len(self._rows)
+        if num_free < self._refill or (let_out := self._waiting.let_out(num_free)) is None:
+            return
+        rows, encoded = let_out
+        num_prompt = encoded.input_ids.shape[1]
         if self._cache is None:
             longest = num_prompt + self._writer.max_new_tokens
             self._cache = SlotCache(self._num_slots, longest, self._model.device)
-        self._cache.enter(len(names))
-        positions = torch.arange(num_prompt, device=self._model.device)[None]
-        logits = self._logits(**inputs, position_ids=positions)
+        self._cache.enter(len(rows))
+        features: Any = encoded.features  # LLaVA keeps a list there
+        seen = BaseModelOutputWithPooling(pooler_output=features)
+        logits = self._logits(
+            input_ids=encoded.input_ids,
+            mm_encoder_outputs={"image": seen},
+            position_ids=torch.arange(num_prompt, device=self._model.device)[None],
+        )
         self._cache.settle(num_prompt)
-        rows = [_Row(name, seed, num_prompt) for name, seed in zip(names, seeds, strict=True)]
+        for row in rows:
+            row.num_prompt = num_prompt
         self._append(rows, logits)
         self._rows += rows
 

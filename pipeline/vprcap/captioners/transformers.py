@@ -18,6 +18,7 @@ from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteria
 
 from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
+from vprcap.captioners.ahead import Beside, Encoded
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
 from vprcap.captioners.in_memory import in_memory
 from vprcap.captioners.repetition import LONGEST_CIRCLE, RULE, is_looping, loops_after
@@ -72,6 +73,7 @@ class TransformersCaptioner:
     def load(self) -> None:
         """Load the weights onto the GPU, or the CPU where there is none."""
         self._model = load_model(self._checkpoint, self._quantization, self._dtype, self._device)
+        self._beside = Beside(self._device)
 
     def caption(
         self,
@@ -100,7 +102,8 @@ class TransformersCaptioner:
             return None
         writer = Writer(
             self._model,
-            self._inputs,
+            self._encode,
+            self._beside,
             self._read,
             self._checkpoint.end_ids(self._model),
             self._max_new_tokens,
@@ -156,7 +159,17 @@ class TransformersCaptioner:
         )
         lengths = inputs["attention_mask"].sum(1)
         assert lengths.min() == lengths.max(), "prompts of one picture size differ in length"
-        return inputs.to(self._device, self._dtype)
+        if self._device == "cpu":
+            return inputs.to(self._device, self._dtype)
+        for name, tensor in inputs.to(dtype=self._dtype).items():
+            inputs[name] = tensor.pin_memory().to(self._device, non_blocking=True)
+        return inputs
+
+    def _encode(self, pixels: Sequence[np.ndarray]) -> Encoded:
+        """Run processor and vision tower: all that comes before the language model."""
+        inputs = self._inputs(pixels)
+        seen = self._model.get_image_features(pixel_values=inputs["pixel_values"], return_dict=True)
+        return Encoded(inputs["input_ids"], list(seen.pooler_output))
 
     def _read(self, row: Sequence[int], num_prompt: int) -> Generated:
         """Make a caption of its tokens, up to the first that ends one or the end of a circle."""

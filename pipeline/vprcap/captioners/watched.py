@@ -167,7 +167,8 @@ class WatchedCaptioner:
             try:
                 return work(lambda: should_stop() or late())
             except OutOfMemory:
-                self.batch_size.failed(len(image_ids))
+                # A running batch has let some in that wait for a row.
+                self.batch_size.failed(min(len(image_ids), self.batch_size.now))
                 raise
             except Interrupted:
                 if should_stop() or not late():
