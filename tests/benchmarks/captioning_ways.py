@@ -20,6 +20,7 @@ from transformers import pipeline
 from vprcap.caption_job import CaptionJob, WorkOptions
 from vprcap.caption_sets.caption_set import CaptionSet
 from vprcap.caption_sets.captions import read_captions
+from vprcap.captioners.ahead import WaitingRoom
 from vprcap.captioners.transformers import TransformersCaptioner
 from vprcap.decoding import DecodePool
 from vprcap.images import decode_image
@@ -38,7 +39,7 @@ class Measured:
     peak_bytes: int
     """Of this process, or of the GPU."""
     waiting: float | None = None
-    """Share of the seconds in which the model waited for images and inputs."""
+    """Share of the seconds in which the language model waited for images, decoded and encoded."""
     tokens_an_image: float | None = None
 
     @property
@@ -109,7 +110,7 @@ class Ways:
             rows = read_captions(caption(job, work))
             return [text.strip() for text in rows["caption"].to_pylist()]
 
-        with _waiting(self.captioner) as waited:
+        with _waiting() as waited:
             measured = _timed(stage)
         tokens = read_captions(folder, ["num_output_tokens"])["num_output_tokens"].to_pylist()
         return replace(
@@ -160,10 +161,10 @@ def _peak_bytes() -> int:
 
 
 @contextmanager
-def _waiting(captioner: TransformersCaptioner) -> Iterator[list[float]]:
-    """Note the seconds of each wait for decoded images, and of making inputs of them."""
+def _waiting() -> Iterator[list[float]]:
+    """Note the seconds of each wait for images: for decoded ones, and for encoded ones."""
     waited: list[float] = []
-    show, inputs = DecodePool.show, captioner._inputs
+    show, let_out = DecodePool.show, WaitingRoom.let_out
 
     def timed_show(*args: Any, **options: Any) -> Iterator[Any]:
         images = show(*args, **options)
@@ -175,13 +176,13 @@ def _waiting(captioner: TransformersCaptioner) -> Iterator[list[float]]:
                 return
             yield image
 
-    def timed_inputs(*args: Any) -> Any:
+    def timed_let_out(*args: Any) -> Any:
         begun = time.perf_counter()
-        made = inputs(*args)
+        found = let_out(*args)
         waited.append(time.perf_counter() - begun)
-        return made
+        return found
 
     with ExitStack() as patches:
         patches.enter_context(patch.object(DecodePool, "show", timed_show))
-        patches.enter_context(patch.object(captioner, "_inputs", timed_inputs))
+        patches.enter_context(patch.object(WaitingRoom, "let_out", timed_let_out))
         yield waited
