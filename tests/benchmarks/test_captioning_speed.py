@@ -28,8 +28,8 @@ workers get time of their own where the plain ways decode between batches.
 
 Tried with the tiny LLaVA, in images/s of the running batch alone:
 
-* pictures encoded in a thread beside the language model, none, a quarter of a batch or a batch ahead:
-  22.5, 24.1 and 26.1 of the whole stage (means of four runs of 300 images). Kept, a batch ahead.
+* pictures encoded in a thread beside the language model, none, a quarter of a batch or a batch
+  ahead: 22.7, 24.1 and 26.1 of the whole stage (means of four runs of 300 images). Kept: a batch.
 * one thread for a step instead of two: 25.7 to 26.7 against 21.8 to 23.9. Kept, where it is faster
   (`step_threads`); OpenMP threads that spin gave 29.6 to 34.1 on an idle machine, to all ways
   alike, and are tens of times slower on a busy one.
