@@ -190,12 +190,17 @@ def test_an_image_that_ends_a_server_that_nobody_starts_again_is_found_run_by_ru
     chat_server.behave(images={poison: {"die": True}})
     job = open_job(options)
     work = WorkOptions(decode_workers=1, batch_size=2, timeout_seconds=0.5, reuse=False)
-    for _ in range(3):  # in a batch of two, then twice alone
-        with pytest.raises(DependencyError, match="no connection"):
+    runs = 0
+    while runs < 4:  # twice alone, and before that in company, unless the other was answered first
+        try:
             caption(job, work)
+            break
+        except DependencyError as problem:
+            assert "no connection" in str(problem)
+        runs += 1
         chat_server.kill()
         chat_server.start()
-    caption(job, work)
+    assert runs in (2, 3)
     error = "ended its worker, alone in its batch, more than once"
     assert rows_of(job) == {**undisturbed(options), "6.jpg": (None, "poison", error)}
 
