@@ -220,7 +220,8 @@ def test_a_server_that_stays_away_stops_the_run_and_leaves_no_row_of_failure(
     with pytest.raises(DependencyError, match=f"^{options.base_url}: .*, for 1 s; every caption"):
         caption(job, WorkOptions(decode_workers=1, batch_size=4, timeout_seconds=1, reuse=False))
     kept = read_journals(job.captions.journals, job.plan.shards[0].name)
-    assert [row["status"] for row in kept.values()] == ["ok"] * 4
+    assert {row["status"] for row in kept.values()} == {"ok"}
+    assert len(kept) <= 4 if way == "killed" else len(kept) == 4  # it dies with what is in flight
     assert list(job.captions.root.glob("leases/*")) == []
     if way == "killed":
         chat_server.kill()
