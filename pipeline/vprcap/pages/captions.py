@@ -85,12 +85,12 @@ class Shown:
 
     def heading(self) -> dict[str, Any]:
         """Say what is looked at: names, configurations and counts of the sets."""
-        sets = [self.captions, *([self.other] if self.other else [])]
+        sets = [_about(each) for each in (self.captions, self.other) if each is not None]
         return {
             "name": self.captions.root.name,
-            "sets": [_about(each) for each in sets],
+            "sets": sets,
             "num_rows": self.blocks.num_rows,
-            "statuses": list(status_counts(self.captions.root)),
+            "statuses": list(sets[0]["statuses"]),
             "flags": FLAGS,
         }
 
