@@ -1,6 +1,7 @@
 """What many tests need: small image folders, and places of optional data."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Time the code as it ships: checks of types at run time alone cost captioning a sixth."""
     if config.option.markexpr in TIMED:
         jaxtyping.config.update("jaxtyping_disable", True)
+
+
+@pytest.fixture(autouse=True)
+def draw_the_same_numbers_in_any_order() -> None:
+    """Seed torch, where a test has it: whole folders do without, and start at once."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture

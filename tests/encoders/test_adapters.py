@@ -102,7 +102,10 @@ def test_gradients_reach_every_adapter_and_no_frozen_weight(
         assert len({name.split(".")[2] for name in adapters}) == blocks
         for name, weight in model.named_parameters():
             assert weight.requires_grad == (name in adapters), name
-            assert (weight.grad is not None and bool(weight.grad.any())) == (name in adapters), name
+            assert (weight.grad is not None) == (name in adapters), name
+        for name, weight in adapters.items():  # a bias just before a norm of one channel has none
+            if name.endswith((".down.weight", ".up.weight")):
+                assert weight.grad is not None and weight.grad.any(), name
 
 
 def test_an_image_block_adds_mlp_and_adapter_of_the_normalised_tokens(dinov2: Path) -> None:
