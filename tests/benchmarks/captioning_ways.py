@@ -176,9 +176,9 @@ def _waiting() -> Iterator[list[float]]:
                 return
             yield image
 
-    def timed_let_out(*args: Any) -> Any:
+    def timed_let_out(*args: Any, **options: Any) -> Any:
         begun = time.perf_counter()
-        found = let_out(*args)
+        found = list(let_out(*args, **options))
         waited.append(time.perf_counter() - begun)
         return found
 

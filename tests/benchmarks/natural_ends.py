@@ -11,6 +11,7 @@ calling it sees the same captions.
 """
 
 import math
+import threading
 from typing import Any
 
 import torch
@@ -23,16 +24,19 @@ def give_natural_ends(model: Any, num_prompt: int, end_id: int) -> None:
     """Let the model write `end_id` where the rule says so."""
     hazards = torch.tensor([hazard(token) for token in range(_LONGEST)], dtype=torch.float64)
     hazards = hazards.to(model.device)
-    positions: list[torch.Tensor] = []
+    seen = threading.local()  # rows are prefilled in a thread of their own
 
     def note(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
-        positions[:] = [kwargs["position_ids"][:, -1]]
+        length = kwargs["inputs_embeds"].shape[1]
+        from_the_first = torch.arange(length, device=model.device)[None]
+        given = kwargs["position_ids"]
+        seen.positions = from_the_first if given is None else given
 
     def end(_: Any, __: Any, logits: torch.Tensor) -> None:
-        last = logits[:, -1]
-        written = (positions[0] + 1 - num_prompt).expand(len(last))
-        ends = uniform(last.argmax(1), written) < hazards[written]
-        last[:, end_id] += ends * 1e4  # most tokens add nothing
+        written = seen.positions[:, -logits.shape[1] :] + 1 - num_prompt
+        written = written.expand(logits.shape[:2])
+        ends = uniform(logits.argmax(2), written) < hazards[written]
+        logits[:, :, end_id] += ends * 1e4  # most tokens add nothing
 
     model.model.language_model.register_forward_pre_hook(note, with_kwargs=True)
     model.lm_head.register_forward_hook(end)

@@ -14,29 +14,38 @@ proportions over 640x480 JPEGs, whose captions end as unevenly as published ones
 Both in float32 (bfloat16 on a GPU) and NF4; on a GPU, also one of LLaVA-1.5-7B's shape, with its
 share of the GPU's arithmetic.
 
-Measured with the tiny LLaVA in float32 on two idle cores, 500 images, medians of two rounds:
-single 3.84, pipeline 16.9, static 18.7, vprcap 22.6 images/s, which is 5.89, 1.33 and 1.21 times
-as fast; the aim of 1.5 times pipeline was missed. The language model waited 2.1 % of the time.
-These captions are 60 tokens long with a spread of 4, at most 65, so early ends are worth 8 % at
-most. With the random LLaVA of 200M, 80 photographs, beside other work, before pictures were
-encoded ahead: 0.214, 0.428, 0.407 and 0.502 images/s, which is 2.35, 1.17 and 1.23 times as fast;
-the aim of 1.3 times pipeline was missed; the model waited 0.5 %.
+Measured in float32 on two cores, batches of 16, images/s; beside them how many times as fast vprcap
+is:
+
+    tiny LLaVA, 500 images, medians of two rounds
+        single 2.21 (12.0)  pipeline 10.2 (2.58)  static 10.4 (2.58)  vprcap 26.4
+    random LLaVA of 200M, 80 photographs, one round
+        @@200@@
+
+All captions of all ways were equal. Between runs the same machine was up to 1.8 times as fast, all
+ways alike.
 
 Types must not be checked at run time here (`tests/conftest.py`): that made vprcap 18 % slower and
-the other ways not at all. Beside other work vprcap was 1.33 times as fast as static batches: decode
-workers get time of their own where the plain ways decode between batches.
+the other ways not at all.
 
-Tried with the tiny LLaVA, in images/s of the running batch alone:
+Tried with the tiny LLaVA, images/s of the whole stage over 300 images, two to four runs each:
 
-* pictures encoded in a thread beside the language model, none, a quarter of a batch or a batch
-  ahead: 22.7, 24.1 and 26.1 of the whole stage (means of four runs of 300 images). Kept: a batch.
-* one thread for a step instead of two: 25.7 to 26.7 against 21.8 to 23.9. Kept, where it is faster
-  (`step_threads`); OpenMP threads that spin gave 29.6 to 34.1 on an idle machine, to all ways
-  alike, and are tens of times slower on a busy one.
+* guesses checked in a step, at most none; none, 2 or 5; none, 3 or 7; none or 7 (`drafts`,
+  `step_choice`): 16.4 to 17.7, 23.3 to 25.7, 22.9 to 24.1, 22.6 to 24.5. Kept: none, 2 or 5. Where
+  no guess is right (200M, random words) they are hardly ever made, and cost nothing.
+* what is guessed: with up to five guesses a step gave 2.6, 3.3, 3.5, 3.6 and 3.7 tokens where the
+  last 1, 2, 3, 4 and 6 tokens foretell, and 3.8 with the most frequent one after 3 instead of the
+  latest (counted on 500 captions). Captions of the city are more alike than real ones: kept the 3.
+* prefill beside the rows instead of between their steps: 18.5 and 19.7 against 15.3 and 17.2.
+* prefill of a quarter of the slots, one or two ahead; of an eighth, one or two ahead: 27.4 to 28.8,
+  22.8 to 26.9, 17.6 to 23.2, 18.3 to 22.2. Kept: a quarter, one ahead, which also holds the least.
+* all threads for prefill instead of half: 21.7 and 24.0 against 26.5 and 28.1; for the 200M 0.536
+  against 0.546.
 * the language model called without the wrappers of LLaVA: 25.9 to 29.0 against 25.9 to 28.0.
-* prefill once an eighth, a quarter, half or all of the slots are free: 22.3 to 24.3, 23.3 to 25.7,
-  25.0 to 25.9, 24.9 to 28.5. It is a quarter, for captions that differ more in length.
-* `torch.compile`: 144 to 145 ms a step of the 200M LLaVA against 145.
+* OpenMP threads that spin: 1.2 times as fast on an idle machine, all ways alike, and tens of times
+  slower on a busy one.
+* `torch.compile`: 144 to 145 ms a step of the 200M LLaVA against 145. Weights packed by oneDNN: 1.1
+  to 1.8 times as fast a product for 16 rows, none for 64 and more; needs a private interface.
 """
 
 import json

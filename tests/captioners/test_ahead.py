@@ -1,4 +1,4 @@
-"""Pictures that are encoded while captions are written."""
+"""Pictures that are prefilled while captions are written."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vprcap.captioners.ahead import Beside, Encoded, WaitingRoom
+from vprcap.captioners.ahead import Beside, Prefilled, WaitingRoom
 
 LENGTH = 3
 
@@ -18,65 +18,89 @@ def picture(number: int) -> np.ndarray:
     return np.full((1, 1, 3), number, np.uint8)
 
 
-def encode(pixels: Sequence[np.ndarray]) -> Encoded:
-    """Encode pictures as what they show; a picture of 255 cannot be."""
+def prefill(pixels: Sequence[np.ndarray]) -> Prefilled:
+    """Read of pictures what they show; a picture of 255 cannot be read."""
     numbers = [int(each[0, 0, 0]) for each in pixels]
     if 255 in numbers:
         raise ValueError("this one does not work")
-    ids = torch.tensor(numbers)[:, None].expand(-1, LENGTH)
-    return Encoded(ids, [torch.full((2, 4), float(number)) for number in numbers])
+    shown = torch.tensor(numbers, dtype=torch.float32)[:, None, None]
+    keys = shown[..., None].expand(-1, 2, LENGTH, 4)
+    return Prefilled(LENGTH, [(keys, keys)], shown)
 
 
 def let_in(room: WaitingRoom, numbers: Sequence[int]) -> None:
     room.let_in([str(number) for number in numbers], [picture(number) for number in numbers])
 
 
-def let_out(room: WaitingRoom, num_free: int) -> list[Any]:
-    """Let out, and see that names, prompts and features belong together."""
-    found = room.let_out(num_free)
-    if found is None:
-        return []
-    names, encoded = found
-    assert encoded.input_ids.shape == (len(names), LENGTH)
-    assert encoded.input_ids[:, 0].tolist() == [int(name) for name in names]
-    assert [feature[0, 0].item() for feature in encoded.features] == [int(name) for name in names]
-    return names
+def let_out(room: WaitingRoom, num_free: int, *, wait: bool = True) -> list[Any]:
+    """Let out, and see that names, keys and logits belong together."""
+    out: list[Any] = []
+    for names, prefilled in room.let_out(num_free, wait=wait):
+        assert prefilled.logits[:, 0, 0].tolist() == [int(name) for name in names]
+        assert prefilled.entries[0][0][:, 0, 0, 0].tolist() == [int(name) for name in names]
+        out.append(names)
+    return out
+
+
+def settle(room: WaitingRoom) -> None:
+    """Wait until everything is ready."""
+    for _, future in room._groups:
+        future.exception()
 
 
 def test_they_come_out_in_order_as_many_groups_as_fit() -> None:
-    room = WaitingRoom(encode, Beside("cpu"), 2)
+    room = WaitingRoom(prefill, Beside("cpu"), 2)
     let_in(room, [1, 2, 3, 4, 5])
     let_in(room, [6])
+    settle(room)
     assert len(room) == 6
     assert let_out(room, 1) == []  # the first two go together
-    assert let_out(room, 5) == ["1", "2", "3", "4", "5"]
-    assert let_out(room, 9) == ["6"]
+    assert let_out(room, 5) == [["1", "2"], ["3", "4"], ["5"]]
+    assert let_out(room, 9) == [["6"]]
     assert let_out(room, 9) == [] and len(room) == 0
 
 
-def test_to_let_somebody_in_does_not_wait_for_the_encoding() -> None:
+def test_nobody_waits_for_what_is_not_ready_unless_there_is_nothing_else() -> None:
     go, threads = threading.Event(), []
 
-    def slow(pixels: Sequence[np.ndarray]) -> Encoded:
+    def slow(pixels: Sequence[np.ndarray]) -> Prefilled:
         threads.append(threading.current_thread())
         assert go.wait(10)
-        return encode(pixels)
+        return prefill(pixels)
 
     room = WaitingRoom(slow, Beside("cpu"), 2)
     begun = time.monotonic()
-    let_in(room, [1, 2])
+    let_in(room, [1, 2, 3])
+    assert let_out(room, 4, wait=False) == []
     assert time.monotonic() - begun < 1
-    go.set()
-    assert let_out(room, 2) == ["1", "2"]
-    assert threads != [threading.main_thread()]
+    threading.Timer(0.1, go.set).start()
+    assert let_out(room, 4, wait=True)[0] == ["1", "2"]
+    assert threading.main_thread() not in threads
 
 
-def test_what_cannot_be_encoded_is_told_when_it_is_its_turn() -> None:
-    room = WaitingRoom(encode, Beside("cpu"), 1)
+def test_what_cannot_be_prefilled_is_told_when_it_is_its_turn() -> None:
+    room = WaitingRoom(prefill, Beside("cpu"), 1)
     let_in(room, [1, 255])
-    assert let_out(room, 1) == ["1"]
+    assert let_out(room, 1) == [["1"]]
     with pytest.raises(ValueError, match="this one does not work"):
-        room.let_out(1)
+        let_out(room, 1)
+
+
+def test_those_who_are_given_up_are_not_begun_and_what_is_begun_is_finished() -> None:
+    begun, go, read = threading.Event(), threading.Event(), []
+
+    def slow(pixels: Sequence[np.ndarray]) -> Prefilled:
+        begun.set()
+        assert go.wait(10)
+        read.append(int(pixels[0][0, 0, 0]))
+        return prefill(pixels)
+
+    room = WaitingRoom(slow, Beside("cpu"), 1)
+    let_in(room, [1, 2, 3])
+    assert begun.wait(10)
+    threading.Timer(0.1, go.set).start()
+    room.close()
+    assert read == [1] and len(room) == 0
 
 
 def test_it_takes_a_share_of_the_threads_and_leaves_those_of_others_alone() -> None:
@@ -85,13 +109,13 @@ def test_it_takes_a_share_of_the_threads_and_leaves_those_of_others_alone() -> N
     try:
         seen: list[int] = []
 
-        def count(pixels: Sequence[np.ndarray]) -> Encoded:
+        def count(pixels: Sequence[np.ndarray]) -> Prefilled:
             seen.append(torch.get_num_threads())
-            return encode(pixels)
+            return prefill(pixels)
 
         room = WaitingRoom(count, Beside("cpu"), 1)
         let_in(room, [1])
-        assert let_out(room, 1) == ["1"]
+        assert let_out(room, 1) == [["1"]]
         assert seen == [2] and torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from benchmarks.random_llava import write_random_llava
 from vprcap.caption_sets.reuse import Reuse
 from vprcap.captioners import Generated, OutOfMemory, load_captioner
 from vprcap.captioners.batch_size import BatchSize
+from vprcap.captioners.drafts import Drafts
 from vprcap.captioners.rows import RowWriter
 from vprcap.captioners.running import can_run
+from vprcap.captioners.step_choice import Way
 from vprcap.captioners.transformers import TransformersCaptioner
 from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.city import EVALUATION, write_city
@@ -164,6 +166,76 @@ def test_what_the_tiny_llava_says_depends_neither_on_the_batch_nor_on_the_order(
     assert static[::-1] == expected
 
 
+class Prophet(Drafts):
+    """Knows the captions, and is wrong whenever the next token is one of some."""
+
+    def __init__(self, captions: list[list[int]], wrong: int) -> None:
+        super().__init__()
+        self._captions, self._wrong = captions, wrong
+        self.num_asked = 0
+
+    def after(self, tokens: Sequence[int], most: int) -> list[int]:
+        self.num_asked += 1
+        known = next(each for each in self._captions if each[: len(tokens)] == list(tokens))
+        following = known[len(tokens) :][:most]
+        return [token + (token % 5 < self._wrong) for token in following]
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 3, 5])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_right_and_wrong_guesses_change_the_number_of_steps_and_no_caption(
+    uneven: Callable[..., TransformersCaptioner], wrong: int, temperature: float
+) -> None:
+    captioner = uneven(temperature=temperature)
+    pixels = noise(captioner)
+    seeds = list(range(100, 100 + NUM_IMAGES)) if temperature else []
+    expected = alone(captioner, pixels, seeds)
+    captions = tokens_of(captioner, pixels, seeds)
+    prophet = captioner._drafts = Prophet(captions, wrong)
+    captioner._step_choice.ways = [Way(1, 5)]
+    assert run(captioner, pixels, 4, list(range(NUM_IMAGES)), seeds) == expected
+    one_a_step = sum(len(each) - 1 for each in captions)  # the first token is that of prefill
+    six_a_step = sum(-(-(len(each) - 1) // 6) for each in captions)  # five guesses and one more
+    if wrong == 5:
+        assert prophet.num_asked == one_a_step
+    elif wrong == 0:  # some captions begin alike: there it guesses the other
+        assert six_a_step <= prophet.num_asked < 1.2 * six_a_step
+    else:
+        assert 1.2 * six_a_step < prophet.num_asked < one_a_step
+
+
+def tokens_of(
+    captioner: TransformersCaptioner, pixels: list[np.ndarray], seeds: list[int]
+) -> list[list[int]]:
+    """Return the tokens of each caption, as the running batch reads them at the end."""
+    read, seen = captioner._read, []
+
+    def note(tokens: list[int], num_prompt: int) -> Generated:
+        seen.append(list(tokens))
+        return read(tokens, num_prompt)
+
+    captioner._read = note  # type: ignore[method-assign, assignment]
+    alone(captioner, pixels, seeds)
+    captioner._read = read  # type: ignore[method-assign]
+    return seen
+
+
+def test_captions_that_are_alike_take_fewer_steps_than_tokens(city_paths: list[Path]) -> None:
+    captioner = captioner_of("packaged:tiny-llava", max_new_tokens=128)
+    decoded = [decode_image(path, captioner.framing, 50).pixels for path in city_paths]
+    pixels = [each for each in decoded if each is not None] * 3
+    captioner._step_choice.ways = [Way(1, 5)]
+    steps: list[int] = []
+    hook = captioner._model.model.language_model.register_forward_pre_hook(
+        lambda _, __, kwargs: steps.append(kwargs["inputs_embeds"].shape[1]), with_kwargs=True
+    )
+    written = run(captioner, pixels, 1, list(range(len(pixels))), [])
+    hook.remove()
+    num_steps = sum(length <= 6 for length in steps)  # prompts are longer
+    assert num_steps < sum(each.num_output_tokens for each in written) / 2
+    assert written == alone(captioner, pixels, [])
+
+
 def items_of(captioner: TransformersCaptioner) -> list[tuple[str, DecodedImage]]:
     return [
         (f"{number}.jpg", DecodedImage("ok", None, image, f"{number:064x}", 64, 48))
@@ -253,24 +325,24 @@ def test_an_image_that_the_model_fails_on_gets_the_blame_and_the_others_captions
     assert texts(rows) == [None if n == 5 else text for n, text in enumerate(expected)]
 
 
-def test_pictures_are_encoded_ahead_and_not_by_the_thread_that_writes(
+def test_pictures_are_read_ahead_and_not_by_the_thread_that_writes(
     uneven: Callable[..., TransformersCaptioner],
 ) -> None:
     captioner = uneven()
-    inputs, encoded = captioner._inputs, threading.Semaphore(0)
+    inputs, read = captioner._inputs, threading.Semaphore(0)
 
     def note(pixels: list[np.ndarray]) -> Any:
         assert threading.current_thread() is not threading.main_thread()
         made = inputs(pixels)
-        encoded.release(len(pixels))
+        read.release(len(pixels))
         return made
 
     captioner._inputs = note  # type: ignore[method-assign, assignment]
     batch, pixels = captioner.running(4), noise(captioner)
-    assert batch is not None and batch.wanted == 8
-    ended = batch.advance(list("abcdefgh"), pixels[:8], [], never)
-    assert all(encoded.acquire(timeout=10) for _ in range(8))  # four of them have no row as yet
-    assert {name for name, _ in ended} <= set("abcd") and batch.wanted == len(ended)
+    assert batch is not None and batch.wanted == 5  # one of them without a row as yet
+    ended = batch.advance(list("abcde"), pixels[:5], [], never)
+    assert ended and batch.wanted == len(ended)
+    assert all(read.acquire(timeout=10) for _ in range(5))
 
 
 def test_a_running_batch_stops_between_two_tokens(
@@ -280,8 +352,9 @@ def test_a_running_batch_stops_between_two_tokens(
     batch, asked = captioner.running(4), iter([False, False, True])
     assert batch is not None
     with pytest.raises(Interrupted):
-        batch.advance(["a"], noise(captioner)[:1], [], lambda: next(asked))
+        batch.advance(list("abcde"), noise(captioner)[:5], [], lambda: next(asked))
     assert next(asked, None) is None
+    assert batch.wanted  # the fifth at least had no row, and is given up
 
 
 def test_a_model_whose_attention_looks_back_a_bounded_way_keeps_to_generate(

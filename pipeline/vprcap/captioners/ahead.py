@@ -1,104 +1,120 @@
-"""Pictures on their way into a running batch: encoded while captions are being written.
+"""Pictures on their way into a running batch: prefilled while captions are being written.
 
-A thread makes inputs of pictures and runs the vision tower over them, so that the language model
-finds them ready when a row is free. On a CPU it takes a share of the threads; on a GPU it works in
-a stream of its own, from pinned memory, and only waits for itself.
+A thread makes inputs of pictures, runs the vision tower over them and the language model over their
+prompts, so that a free row can begin to write at once and no other row waits for that. On a CPU it
+takes a share of the threads; on a GPU it works in a stream of its own, from pinned memory, and only
+waits for itself.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
+
+Entries = Float[torch.Tensor, "rows heads length size"]
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """Pictures with their prompt, as the language model takes them."""
+class Prefilled:
+    """Pictures with their prompts, read by the language model."""
 
-    input_ids: Int64[torch.Tensor, "rows length"]
-    features: list[Float[torch.Tensor, "tokens size"]]
-    """Of each picture, in the language model's space."""
+    num_prompt: int
+    """Tokens of picture and prompt, the same in each row."""
+    entries: list[tuple[Entries, Entries]]
+    """Keys and values of each layer."""
+    logits: Float[torch.Tensor, "rows 1 vocabulary"]
+    """Of the first token of the caption."""
 
 
 class Beside:
-    """Runs the encoding of pictures beside everything else; lives as long as a loaded model."""
+    """Runs prefill beside everything else; lives as long as a loaded model."""
 
     def __init__(self, device: str) -> None:
         self._stream = torch.cuda.Stream() if device == "cuda" else None
         share = max(1, torch.get_num_threads() // 2)
         self._thread = ThreadPoolExecutor(
-            1, "encode", initializer=torch.set_num_threads, initargs=(share,)
+            1, "prefill", initializer=torch.set_num_threads, initargs=(share,)
         )
 
-    def begin(self, encode: Callable[[], Encoded]) -> Future[Encoded]:
-        """Encode in the thread; what is returned is ready for use in any stream."""
-        return self._thread.submit(self._run, encode)
+    def begin(self, prefill: Callable[[], Prefilled]) -> Future[Prefilled]:
+        """Prefill in the thread; what is returned is ready for use in any stream."""
+        return self._thread.submit(self._run, prefill)
 
-    def _run(self, encode: Callable[[], Encoded]) -> Encoded:
+    def _run(self, prefill: Callable[[], Prefilled]) -> Prefilled:
         stream: AbstractContextManager[Any] = nullcontext()
         if self._stream is not None:
             stream = torch.cuda.stream(self._stream)
         with stream, torch.inference_mode():
-            encoded = encode()
+            prefilled = prefill()
         if self._stream is not None:
             self._stream.synchronize()  # holds up this thread alone
-        return encoded
+        return prefilled
 
 
 class WaitingRoom:
     """Pictures that were let in and have no row yet, a few at a time, in order."""
 
     def __init__(
-        self, encode: Callable[[Sequence[np.ndarray]], Encoded], beside: Beside, together: int
+        self, prefill: Callable[[Sequence[np.ndarray]], Prefilled], beside: Beside, together: int
     ) -> None:
         """Wait for nobody yet.
 
         Args:
-            encode: makes of pictures what the language model takes.
+            prefill: reads pictures and their prompts.
             beside: where that happens.
-            together: how many pictures are encoded, and let out, at a time.
+            together: how many pictures are read, and let out, at a time.
         """
-        self._encode, self._beside, self._together = encode, beside, together
-        self._groups: deque[tuple[list[Any], Future[Encoded]]] = deque()
+        self._prefill, self._beside, self._together = prefill, beside, together
+        self._groups: deque[tuple[list[Any], Future[Prefilled]]] = deque()
 
     def __len__(self) -> int:
         """How many are waiting."""
         return sum(len(names) for names, _ in self._groups)
 
     def let_in(self, names: Sequence[Any], pixels: Sequence[np.ndarray]) -> None:
-        """Begin to encode pictures; `names` are given back with them."""
+        """Begin to prefill pictures; `names` are given back with them."""
         for start in range(0, len(names), self._together):
             own, pictures = names[start:][: self._together], pixels[start:][: self._together]
-            future = self._beside.begin(lambda pictures=pictures: self._encode(pictures))  # type: ignore[misc]
+            future = self._beside.begin(lambda pictures=pictures: self._prefill(pictures))  # type: ignore[misc]
             self._groups.append((list(own), future))
 
-    def let_out(self, num_free: int) -> tuple[list[Any], Encoded] | None:
-        """Give as many of the first as fit into free rows, once they are encoded.
+    def let_out(self, num_free: int, *, wait: bool) -> Iterator[tuple[list[Any], Prefilled]]:
+        """Yield the first groups that fit into free rows and are ready.
+
+        Args:
+            num_free: rows.
+            wait: for the first group, where it is not ready.
 
         Raises:
-            Exception: what encoding raised.
+            Exception: what `prefill` raised.
         """
-        names: list[Any] = []
-        found: list[Encoded] = []
-        while self._groups and len(names) + len(self._groups[0][0]) <= num_free:
-            own, future = self._groups.popleft()
-            names += own
-            found.append(_here(future.result()))
-        if not names:
-            return None
-        ids = torch.cat([each.input_ids for each in found])
-        return names, Encoded(ids, [feature for each in found for feature in each.features])
+        while self._groups and len(self._groups[0][0]) <= num_free:
+            names, future = self._groups[0]
+            if not (wait or future.done()):
+                return
+            self._groups.popleft()
+            num_free, wait = num_free - len(names), False
+            yield names, _here(future.result())
+
+    def close(self) -> None:
+        """Give up everybody; what is being prefilled is waited for, so that its memory is free."""
+        futures = [future for _, future in self._groups]
+        self._groups.clear()
+        for future in futures:
+            future.cancel()
+        wait_for(futures)
 
 
-def _here(encoded: Encoded) -> Encoded:
+def _here(prefilled: Prefilled) -> Prefilled:
     """Keep what another stream made from being taken back while this one reads it."""
-    for tensor in (encoded.input_ids, *encoded.features):
+    for tensor in (prefilled.logits, *(each for pair in prefilled.entries for each in pair)):
         if tensor.is_cuda:
             tensor.record_stream(torch.cuda.current_stream())
-    return encoded
+    return prefilled

@@ -23,6 +23,9 @@ _BYTES_QUANTIZED = {"nf4": 1 / 2 + 1 / 64 + 4 / (64 * 256), "int8": 1.0}
 _PICTURE_TOKENS, _PROMPT_TOKENS = 576, 128
 """Of a picture, where a model's configuration does not say, and of a prompt with its template."""
 
+_SHARE_WAITING = 4
+"""One over the share of a batch that is prefilled ahead of its rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
@@ -33,11 +36,17 @@ class Footprint:
 
     def total(self, batch_size: int) -> int:
         """Return the bytes of a whole batch in work."""
-        return self.weights + batch_size * self.image
+        return self.weights + _held(batch_size) * self.image
 
     def batch_size(self, num_bytes: int) -> int:
         """Return the largest batch for which so much memory is enough; 0: not even the weights."""
-        return max(0, (num_bytes - self.weights) // self.image)
+        most = max(0, (num_bytes - self.weights) // self.image)
+        return max((size for size in range(most + 1) if _held(size) <= most), default=0)
+
+
+def _held(batch_size: int) -> int:
+    """Return how many images a running batch holds: `vprcap.captioners.running`."""
+    return batch_size + max(1, batch_size // _SHARE_WAITING)
 
 
 def footprint(

@@ -1,34 +1,34 @@
 """A batch that does not wait for its longest caption: rows leave when they end, others enter.
 
-New rows are prefilled together, as soon as a quarter of the slots is free: their pictures and
-prompts have one length, so they need no padding. As many again are let in ahead of that, and their
-pictures are encoded meanwhile (`vprcap.captioners.ahead`). Then every live row gets one token at a
-time, at its own position. A row is computed as `generate` computes it alone, so greedy captions are
-equal to the token in float32.
+Pictures and prompts have one length, so rows are prefilled some at a time without padding, beside
+those that write (`vprcap.captioners.ahead`). Then every live row writes at its own position: one
+token a step, and with it as many as were guessed right (`vprcap.captioners.drafts`). Guesses are
+fed with the last token and kept as far as the model chooses the same, so a row is what `generate`
+makes of it alone: greedy captions are equal to the token in float32, sampled ones too.
 """
 
+import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from inspect import signature
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from jaxtyping import Float
 
 from vprcap.captioners import Generated
-from vprcap.captioners.ahead import Beside, Encoded, WaitingRoom
+from vprcap.captioners.ahead import Beside, Prefilled, WaitingRoom
+from vprcap.captioners.drafts import Drafts
 from vprcap.captioners.in_memory import in_memory
 from vprcap.captioners.repetition import LONGEST_CIRCLE, is_looping
 from vprcap.captioners.sampling import gumbel_noise
 from vprcap.captioners.slot_cache import SlotCache
-from vprcap.captioners.step_threads import StepThreads
+from vprcap.captioners.step_choice import DRAFTS, StepChoice
 from vprcap.errors import Interrupted
 
 _SHARE_REFILLED = 4
-"""One over the share of free slots that is worth a prefill."""
+"""One over the share of the slots that is prefilled together, and before there are rows for it."""
 _LANGUAGE_MODELS = ("llama", "mistral", "qwen2")
 """Whose attention takes a mask and positions of our own."""
 
@@ -38,16 +38,16 @@ class Writer:
     """A loaded model and how captions are written with it."""
 
     model: Any
-    encode: Callable[[Sequence[np.ndarray]], Encoded]
-    """Makes of pictures what the language model takes."""
+    prefill: Callable[[Sequence[np.ndarray]], Prefilled]
+    """Reads pictures and their prompts."""
     beside: Beside
     read: Callable[[Sequence[int], int], Generated]
     """Makes a caption of its tokens and the number of those of its prompt."""
     end_ids: Collection[int]
     max_new_tokens: int
     temperature: float
-    step_threads: StepThreads | None
-    """On a CPU."""
+    step_choice: StepChoice
+    drafts: Drafts
 
 
 @dataclass
@@ -63,7 +63,6 @@ def can_run(model: Any) -> bool:
     text = model.config.get_text_config()
     return (
         model.config.model_type == "llava"
-        and "mm_encoder_outputs" in signature(model.model.forward).parameters
         and text.model_type in _LANGUAGE_MODELS
         and getattr(text, "sliding_window", None) is None
     )
@@ -75,14 +74,14 @@ class RunningBatch:
     def __init__(self, writer: Writer, num_slots: int) -> None:
         self._writer, self._model, self._num_slots = writer, writer.model, num_slots
         self._refill = max(1, num_slots // _SHARE_REFILLED)
-        self._waiting = WaitingRoom(writer.encode, writer.beside, self._refill)
+        self._waiting = WaitingRoom(writer.prefill, writer.beside, self._refill)
         self._rows: list[_Row] = []
-        self._cache: SlotCache | None = None
+        self._slots = SlotCache(num_slots, writer.max_new_tokens + max(DRAFTS), self._model.device)
 
     @property
     def wanted(self) -> int:
-        """How many images it would take now, as many ahead as there are slots; 0: too few."""
-        room = 2 * self._num_slots - len(self._rows) - len(self._waiting)
+        """How many images it would take now, some of them ahead; 0: too few."""
+        room = self._num_slots + self._refill - len(self._rows) - len(self._waiting)
         return room if room >= self._refill else 0
 
     def advance(
@@ -110,71 +109,81 @@ class RunningBatch:
         own: Sequence[int | None] = seeds or [None] * len(names)
         rows = [_Row(name, seed) for name, seed in zip(names, own, strict=True)]
         self._waiting.let_in(rows, pixels)
-        in_memory(self._enter)
-        while not (left := self._leave()) and self._rows:
-            if should_stop():
-                raise Interrupted("stopped while captions were being written")
-            threads = self._writer.step_threads
-            with threads.step() if threads else nullcontext():
-                in_memory(self._write)
+        try:
+            in_memory(self._enter)
+            while not (left := self._leave()) and self._rows:
+                if should_stop():
+                    raise Interrupted("stopped while captions were being written")
+                self._step()
+                in_memory(self._enter)
+        except BaseException:
+            self._waiting.close()
+            raise
         return [(row.name, self._writer.read(row.tokens, row.num_prompt)) for row in left]
 
     @torch.inference_mode()
     def _enter(self) -> None:
-        """Prefill those that wait, where enough rows are free."""
+        """Give free rows to pictures that are ready, or wait for some if there are no others."""
         num_free = self._num_slots - len(self._rows)
-        if num_free < self._refill or (let_out := self._waiting.let_out(num_free)) is None:
-            return
-        rows, encoded = let_out
-        num_prompt = encoded.input_ids.shape[1]
-        if self._cache is None:
-            longest = num_prompt + self._writer.max_new_tokens
-            self._cache = SlotCache(self._num_slots, longest, self._model.device)
-        self._cache.enter(len(rows))
-        features: Any = encoded.features  # LLaVA keeps a list there
-        seen = BaseModelOutputWithPooling(pooler_output=features)
-        logits = self._logits(
-            input_ids=encoded.input_ids,
-            mm_encoder_outputs={"image": seen},
-            position_ids=torch.arange(num_prompt, device=self._model.device)[None],
-        )
-        self._cache.settle(num_prompt)
-        for row in rows:
-            row.num_prompt = num_prompt
-        self._append(rows, logits)
-        self._rows += rows
+        for rows, prefilled in self._waiting.let_out(num_free, wait=not self._rows):
+            self._slots.enter(prefilled.entries)
+            chosen = self._choose(rows, prefilled.logits.float())
+            for row, tokens in zip(rows, chosen, strict=True):
+                row.num_prompt, row.tokens = prefilled.num_prompt, tokens
+            self._rows += rows
+
+    def _step(self) -> None:
+        """Write one token of each row, and those after it that were guessed right."""
+        choice = self._writer.step_choice
+        way, begun = choice.choose(), time.perf_counter()
+        drafts = [self._writer.drafts.after(row.tokens, way.drafts) for row in self._rows]
+        with choice.threads(way):
+            chosen = in_memory(lambda: self._check(drafts))
+        kept = [self._accept(*each) for each in zip(self._rows, drafts, chosen, strict=True)]
+        self._slots.keep(kept)
+        way.note(sum(kept), time.perf_counter() - begun)
 
     @torch.inference_mode()
-    def _write(self) -> None:
-        assert self._cache is not None, "rows have entered"
-        last = [[row.tokens[-1]] for row in self._rows]
-        logits = self._logits(
-            input_ids=torch.tensor(last, device=self._model.device),
-            attention_mask=self._cache.mask,
-            position_ids=self._cache.positions,
-        )
-        self._cache.settle(1)
-        self._append(self._rows, logits)
-
-    def _logits(self, **inputs: Any) -> Float[torch.Tensor, "rows vocabulary"]:
+    def _check(self, drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return what the model chooses after the last token of each row, and after its guesses."""
+        width = 1 + max(len(draft) for draft in drafts)
+        fed = torch.zeros((len(drafts), width), dtype=torch.int64)  # whatever follows a guess
+        for place, (row, draft) in enumerate(zip(self._rows, drafts, strict=True)):
+            fed[place, : 1 + len(draft)] = torch.tensor([row.tokens[-1], *draft])
+        self._slots.go_on(width)
         output = self._model(
-            **inputs, past_key_values=self._cache, use_cache=True, logits_to_keep=1
+            input_ids=fed.to(self._model.device),
+            attention_mask=self._slots.mask,
+            position_ids=self._slots.positions,
+            past_key_values=self._slots,
+            use_cache=True,
+            logits_to_keep=width,
         )
-        logits: torch.Tensor = output.logits[:, -1].float()
-        return logits
+        return self._choose(self._rows, output.logits.float())
 
-    def _append(self, rows: Sequence[_Row], logits: torch.Tensor) -> None:
-        for row, token in zip(rows, self._choose(rows, logits).tolist(), strict=True):
+    def _accept(self, row: _Row, draft: Sequence[int], chosen: Sequence[int]) -> int:
+        """Append what was chosen, up to the first guess that was wrong; return how many."""
+        before = len(row.tokens)
+        for token, guess in zip_longest(chosen, draft):
             row.tokens.append(token)
+            if token != guess or self._has_ended(row):
+                break
+        return len(row.tokens) - before
 
-    def _choose(self, rows: Sequence[_Row], logits: torch.Tensor) -> Int64[torch.Tensor, " rows"]:
-        """Choose the next token of each row: the most likely one, or the one after its noise."""
+    def _choose(
+        self, rows: Sequence[_Row], logits: Float[torch.Tensor, "rows next vocabulary"]
+    ) -> list[list[int]]:
+        """Choose the next tokens of each row: the most likely, or those after its noise."""
         if self._writer.temperature:
-            size = logits.shape[1]
-            noise = [gumbel_noise(row.seed or 0, len(row.tokens), size) for row in rows]
-            noisy = torch.stack(noise).to(logits.device)
+            noise = [
+                gumbel_noise(row.seed or 0, len(row.tokens) + further, logits.shape[2])
+                for row in rows
+                for further in range(logits.shape[1])
+            ]
+            noisy = torch.stack(noise).view(logits.shape).to(logits.device)
             logits = logits.double() / self._writer.temperature + noisy
-        return logits.argmax(1)
+        chosen: list[list[int]] = logits.argmax(-1).tolist()
+        return chosen
 
     @torch.inference_mode()
     def _leave(self) -> list[_Row]:
@@ -183,10 +192,10 @@ class RunningBatch:
         for position in reversed(range(len(self._rows))):
             row = self._rows[position]
             if self._has_ended(row):
-                assert self._cache is not None, "rows have entered"
-                self._cache.leave(position)
+                self._slots.leave(position)
                 self._rows[position] = self._rows[-1]
                 del self._rows[-1]
+                self._writer.drafts.learn(row.tokens)
                 left.append(row)
         return left
 

@@ -18,13 +18,14 @@ from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteria
 
 from vprcap.caption_sets.caption_set import CaptionConfig
 from vprcap.captioners import Generated
-from vprcap.captioners.ahead import Beside, Encoded
+from vprcap.captioners.ahead import Beside, Prefilled
 from vprcap.captioners.checkpoint import load_model, open_checkpoint
+from vprcap.captioners.drafts import Drafts
 from vprcap.captioners.in_memory import in_memory
 from vprcap.captioners.repetition import LONGEST_CIRCLE, RULE, is_looping, loops_after
 from vprcap.captioners.running import RunningBatch, Writer, can_run
 from vprcap.captioners.sampling import GumbelNoise
-from vprcap.captioners.step_threads import StepThreads
+from vprcap.captioners.step_choice import StepChoice
 from vprcap.errors import Interrupted
 from vprcap.images import Framing
 from vprcap.prompt import Prompt
@@ -52,7 +53,8 @@ class TransformersCaptioner:
         self._max_new_tokens = max_new_tokens
         self._text = self._checkpoint.render(prompt.text)
         self._model: Any = None
-        self._step_threads = StepThreads() if self._device == "cpu" else None
+        self._step_choice = StepChoice(self._device)
+        self._drafts = Drafts()
         self.framing = Framing(framing, self._checkpoint.side, self._checkpoint.fill)
         self.config = CaptionConfig(
             captioner="transformers",
@@ -102,13 +104,14 @@ class TransformersCaptioner:
             return None
         writer = Writer(
             self._model,
-            self._encode,
+            self._prefill,
             self._beside,
             self._read,
             self._checkpoint.end_ids(self._model),
             self._max_new_tokens,
             self.config.temperature,
-            self._step_threads,
+            self._step_choice,
+            self._drafts,
         )
         return RunningBatch(writer, num_slots)
 
@@ -165,11 +168,12 @@ class TransformersCaptioner:
             inputs[name] = tensor.pin_memory().to(self._device, non_blocking=True)
         return inputs
 
-    def _encode(self, pixels: Sequence[np.ndarray]) -> Encoded:
-        """Run processor and vision tower: all that comes before the language model."""
+    def _prefill(self, pixels: Sequence[np.ndarray]) -> Prefilled:
+        """Run all that comes before the first token: processor, vision tower, language model."""
         inputs = self._inputs(pixels)
-        seen = self._model.get_image_features(pixel_values=inputs["pixel_values"], return_dict=True)
-        return Encoded(inputs["input_ids"], list(seen.pooler_output))
+        read = self._model(**inputs, use_cache=True, logits_to_keep=1)
+        entries = [(layer.keys, layer.values) for layer in read.past_key_values.layers]
+        return Prefilled(inputs["input_ids"].shape[1], entries, read.logits)
 
     def _read(self, row: Sequence[int], num_prompt: int) -> Generated:
         """Make a caption of its tokens, up to the first that ends one or the end of a circle."""
