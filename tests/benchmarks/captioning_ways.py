@@ -39,7 +39,9 @@ class Measured:
     peak_bytes: int
     """Of this process, or of the GPU."""
     waiting: float | None = None
-    """Share of the seconds in which the language model waited for images, decoded and encoded."""
+    """Share of the seconds in which the model waited for images."""
+    not_writing: float | None = None
+    """Share in which no caption was written, since no row was prefilled; waits for images apart."""
     tokens_an_image: float | None = None
 
     @property
@@ -110,12 +112,13 @@ class Ways:
             rows = read_captions(caption(job, work))
             return [text.strip() for text in rows["caption"].to_pylist()]
 
-        with _waiting() as waited:
+        with _waiting() as (waited, not_writing):
             measured = _timed(stage)
         tokens = read_captions(folder, ["num_output_tokens"])["num_output_tokens"].to_pylist()
         return replace(
             measured,
             waiting=sum(waited) / measured.seconds,
+            not_writing=sum(not_writing) / measured.seconds,
             tokens_an_image=sum(tokens) / len(tokens),
         )
 
@@ -161,28 +164,30 @@ def _peak_bytes() -> int:
 
 
 @contextmanager
-def _waiting() -> Iterator[list[float]]:
-    """Note the seconds of each wait for images: for decoded ones, and for encoded ones."""
-    waited: list[float] = []
+def _waiting() -> Iterator[tuple[list[float], list[float]]]:
+    """Note the seconds of each wait for images: for decoded ones, and for prefilled ones."""
+    for_images: list[float] = []
+    for_rows: list[float] = []
     show, let_out = DecodePool.show, WaitingRoom.let_out
 
     def timed_show(*args: Any, **options: Any) -> Iterator[Any]:
-        images = show(*args, **options)
-        while True:
-            begun = time.perf_counter()
-            image = next(images, None)
-            waited.append(time.perf_counter() - begun)
-            if image is None:
-                return
-            yield image
+        yield from _timing(show(*args, **options), for_images)
 
-    def timed_let_out(*args: Any, **options: Any) -> Any:
-        begun = time.perf_counter()
-        found = list(let_out(*args, **options))
-        waited.append(time.perf_counter() - begun)
-        return found
+    def timed_let_out(*args: Any, **options: Any) -> Iterator[Any]:
+        yield from _timing(let_out(*args, **options), for_rows)
 
     with ExitStack() as patches:
         patches.enter_context(patch.object(DecodePool, "show", timed_show))
         patches.enter_context(patch.object(WaitingRoom, "let_out", timed_let_out))
-        yield waited
+        yield for_images, for_rows
+
+
+def _timing(items: Iterator[Any], seconds: list[float]) -> Iterator[Any]:
+    """Yield the items and note how long each took to come."""
+    while True:
+        begun = time.perf_counter()
+        item = next(items, None)
+        seconds.append(time.perf_counter() - begun)
+        if item is None:
+            return
+        yield item

@@ -28,8 +28,9 @@ def prefill(pixels: Sequence[np.ndarray]) -> Prefilled:
     return Prefilled(LENGTH, [(keys, keys)], shown)
 
 
-def let_in(room: WaitingRoom, numbers: Sequence[int]) -> None:
-    room.let_in([str(number) for number in numbers], [picture(number) for number in numbers])
+def let_in(room: WaitingRoom, numbers: Sequence[int], *, alone: bool = False) -> None:
+    names, pictures = [str(number) for number in numbers], [picture(number) for number in numbers]
+    room.let_in(names, pictures, alone=alone)
 
 
 def let_out(room: WaitingRoom, num_free: int, *, wait: bool = True) -> list[Any]:
@@ -103,7 +104,7 @@ def test_those_who_are_given_up_are_not_begun_and_what_is_begun_is_finished() ->
     assert read == [1] and len(room) == 0
 
 
-def test_it_takes_a_share_of_the_threads_and_leaves_those_of_others_alone() -> None:
+def test_it_takes_half_the_threads_or_all_and_leaves_those_of_others_alone() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
@@ -114,8 +115,9 @@ def test_it_takes_a_share_of_the_threads_and_leaves_those_of_others_alone() -> N
             return prefill(pixels)
 
         room = WaitingRoom(count, Beside("cpu"), 1)
-        let_in(room, [1])
-        assert let_out(room, 1) == [["1"]]
-        assert seen == [2] and torch.get_num_threads() == 4
+        let_in(room, [1], alone=True)
+        let_in(room, [2])
+        assert let_out(room, 1) == [["1"]] and let_out(room, 1) == [["2"]]
+        assert seen == [4, 2] and torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)

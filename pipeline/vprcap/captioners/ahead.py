@@ -2,8 +2,8 @@
 
 A thread makes inputs of pictures, runs the vision tower over them and the language model over their
 prompts, so that a free row can begin to write at once and no other row waits for that. On a CPU it
-takes a share of the threads; on a GPU it works in a stream of its own, from pinned memory, and only
-waits for itself.
+takes half the threads, or all if nobody writes; on a GPU it works in a stream of its own, from
+pinned memory, and only waits for itself.
 """
 
 from collections import deque
@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,21 @@ class Beside:
 
     def __init__(self, device: str) -> None:
         self._stream = torch.cuda.Stream() if device == "cuda" else None
-        share = max(1, torch.get_num_threads() // 2)
-        self._thread = ThreadPoolExecutor(
-            1, "prefill", initializer=torch.set_num_threads, initargs=(share,)
-        )
+        self._most = torch.get_num_threads()
+        self._thread = ThreadPoolExecutor(1, "prefill")
 
-    def begin(self, prefill: Callable[[], Prefilled]) -> Future[Prefilled]:
-        """Prefill in the thread; what is returned is ready for use in any stream."""
-        return self._thread.submit(self._run, prefill)
+    def begin(self, prefill: Callable[[], Prefilled], *, alone: bool) -> Future[Prefilled]:
+        """Prefill in the thread; what is returned is ready for use in any stream.
 
-    def _run(self, prefill: Callable[[], Prefilled]) -> Prefilled:
+        Args:
+            prefill: what to run.
+            alone: take all threads of a CPU, not half of them.
+        """
+        num_threads = self._most if alone else max(1, self._most // 2)
+        return self._thread.submit(self._run, prefill, num_threads)
+
+    def _run(self, prefill: Callable[[], Prefilled], num_threads: int) -> Prefilled:
+        torch.set_num_threads(num_threads)  # of this thread
         stream: AbstractContextManager[Any] = nullcontext()
         if self._stream is not None:
             stream = torch.cuda.stream(self._stream)
@@ -78,11 +84,17 @@ class WaitingRoom:
         """How many are waiting."""
         return sum(len(names) for names, _ in self._groups)
 
-    def let_in(self, names: Sequence[Any], pixels: Sequence[np.ndarray]) -> None:
-        """Begin to prefill pictures; `names` are given back with them."""
+    def let_in(self, names: Sequence[Any], pixels: Sequence[np.ndarray], *, alone: bool) -> None:
+        """Begin to prefill pictures.
+
+        Args:
+            names: given back with what was made of their pictures.
+            pixels: of the pictures.
+            alone: nobody writes meanwhile.
+        """
         for start in range(0, len(names), self._together):
             own, pictures = names[start:][: self._together], pixels[start:][: self._together]
-            future = self._beside.begin(lambda pictures=pictures: self._prefill(pictures))  # type: ignore[misc]
+            future = self._beside.begin(partial(self._prefill, pictures), alone=alone)
             self._groups.append((list(own), future))
 
     def let_out(self, num_free: int, *, wait: bool) -> Iterator[tuple[list[Any], Prefilled]]:

@@ -108,7 +108,7 @@ class RunningBatch:
         """
         own: Sequence[int | None] = seeds or [None] * len(names)
         rows = [_Row(name, seed) for name, seed in zip(names, own, strict=True)]
-        self._waiting.let_in(rows, pixels)
+        self._waiting.let_in(rows, pixels, alone=not self._rows)
         try:
             in_memory(self._enter)
             while not (left := self._leave()) and self._rows:
