@@ -23,8 +23,8 @@ is:
         single 0.168 (3.53)  pipeline 0.377 (1.57)  static 0.379 (1.57)  vprcap 0.594
 
 All captions of all ways were equal. The model waited for images 2.6 and 0.3 % of the time; no row
-was there to write in 1 to 3 % more, mostly at the start. Between runs the same machine was up to 1.8 times as fast, all
-ways alike.
+was there to write in 1 to 3 % more, mostly at the start. Between runs the same machine was up to
+1.8 times as fast, all ways alike.
 
 Types must not be checked at run time here (`tests/conftest.py`): that made vprcap 18 % slower and
 the other ways not at all.
