@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from vprcap.captioners.ahead import Beside, Prefilled, WaitingRoom
+from vprcap.errors import Interrupted
 
 LENGTH = 3
 
@@ -33,10 +34,10 @@ def let_in(room: WaitingRoom, numbers: Sequence[int], *, alone: bool = False) ->
     room.let_in(names, pictures, alone=alone)
 
 
-def let_out(room: WaitingRoom, num_free: int, *, wait: bool = True) -> list[Any]:
+def let_out(room: WaitingRoom, num_free: int) -> list[Any]:
     """Let out, and see that names, keys and logits belong together."""
     out: list[Any] = []
-    for names, prefilled in room.let_out(num_free, wait=wait):
+    for names, prefilled in room.let_out(num_free):
         assert prefilled.logits[:, 0, 0].tolist() == [int(name) for name in names]
         assert prefilled.entries[0][0][:, 0, 0, 0].tolist() == [int(name) for name in names]
         out.append(names)
@@ -61,7 +62,7 @@ def test_they_come_out_in_order_as_many_groups_as_fit() -> None:
     assert let_out(room, 9) == [] and len(room) == 0
 
 
-def test_nobody_waits_for_what_is_not_ready_unless_there_is_nothing_else() -> None:
+def test_nobody_waits_for_what_is_not_ready_unless_asked_to() -> None:
     go, threads = threading.Event(), []
 
     def slow(pixels: Sequence[np.ndarray]) -> Prefilled:
@@ -72,22 +73,27 @@ def test_nobody_waits_for_what_is_not_ready_unless_there_is_nothing_else() -> No
     room = WaitingRoom(slow, Beside("cpu"), 2)
     begun = time.monotonic()
     let_in(room, [1, 2, 3])
-    assert let_out(room, 4, wait=False) == []
+    assert let_out(room, 4) == []
     assert time.monotonic() - begun < 1
+    with pytest.raises(Interrupted):
+        room.wait(lambda: True)
     threading.Timer(0.1, go.set).start()
-    assert let_out(room, 4, wait=True)[0] == ["1", "2"]
+    room.wait(lambda: False)
+    assert let_out(room, 4)[0] == ["1", "2"]
     assert threading.main_thread() not in threads
 
 
 def test_what_cannot_be_prefilled_is_told_when_it_is_its_turn() -> None:
     room = WaitingRoom(prefill, Beside("cpu"), 1)
     let_in(room, [1, 255])
+    settle(room)
     assert let_out(room, 1) == [["1"]]
     with pytest.raises(ValueError, match="this one does not work"):
         let_out(room, 1)
 
 
-def test_those_who_are_given_up_are_not_begun_and_what_is_begun_is_finished() -> None:
+@pytest.mark.parametrize("how", ["waits", "does not wait", "forgets the room"])
+def test_those_who_are_given_up_are_not_begun_and_what_is_begun_is_finished(how: str) -> None:
     begun, go, read = threading.Event(), threading.Event(), []
 
     def slow(pixels: Sequence[np.ndarray]) -> Prefilled:
@@ -96,12 +102,22 @@ def test_those_who_are_given_up_are_not_begun_and_what_is_begun_is_finished() ->
         read.append(int(pixels[0][0, 0, 0]))
         return prefill(pixels)
 
-    room = WaitingRoom(slow, Beside("cpu"), 1)
+    beside = Beside("cpu")
+    room = WaitingRoom(slow, beside, 1)
     let_in(room, [1, 2, 3])
     assert begun.wait(10)
-    threading.Timer(0.1, go.set).start()
-    room.close()
-    assert read == [1] and len(room) == 0
+    if how == "waits":
+        threading.Timer(0.1, go.set).start()
+        room.close(wait=True)
+        assert read == [1] and len(room) == 0
+    elif how == "does not wait":
+        room.close(wait=False)
+        assert read == [] and len(room) == 0
+    else:
+        del room
+    go.set()
+    assert beside.begin(lambda: prefill([picture(9)]), alone=True).result(10).num_prompt == LENGTH
+    assert read == [1]
 
 
 def test_it_takes_half_the_threads_or_all_and_leaves_those_of_others_alone() -> None:
@@ -115,9 +131,10 @@ def test_it_takes_half_the_threads_or_all_and_leaves_those_of_others_alone() -> 
             return prefill(pixels)
 
         room = WaitingRoom(count, Beside("cpu"), 1)
-        let_in(room, [1], alone=True)
-        let_in(room, [2])
-        assert let_out(room, 1) == [["1"]] and let_out(room, 1) == [["2"]]
-        assert seen == [4, 2] and torch.get_num_threads() == 4
+        let_in(room, [1, 2], alone=True)
+        let_in(room, [3])
+        settle(room)
+        assert let_out(room, 3) == [["1"], ["2"], ["3"]]
+        assert seen == [4, 2, 2] and torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)

@@ -1,8 +1,11 @@
 """A running batch writes what `generate` writes over one image at a time, in whatever company."""
 
+import contextlib
+import gc
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,6 @@ from vprcap.captioners.batch_size import BatchSize
 from vprcap.captioners.drafts import Drafts
 from vprcap.captioners.rows import RowWriter
 from vprcap.captioners.running import can_run
-from vprcap.captioners.step_choice import Way
 from vprcap.captioners.transformers import TransformersCaptioner
 from vprcap.captioners.watched import WatchedCaptioner
 from vprcap.city import EVALUATION, write_city
@@ -192,7 +194,7 @@ def test_right_and_wrong_guesses_change_the_number_of_steps_and_no_caption(
     expected = alone(captioner, pixels, seeds)
     captions = tokens_of(captioner, pixels, seeds)
     prophet = captioner._drafts = Prophet(captions, wrong)
-    captioner._step_choice.ways = [Way(1, 5)]
+    captioner._step_choice._kinds = [(1, 5)]
     assert run(captioner, pixels, 4, list(range(NUM_IMAGES)), seeds) == expected
     one_a_step = sum(len(each) - 1 for each in captions)  # the first token is that of prefill
     six_a_step = sum(-(-(len(each) - 1) // 6) for each in captions)  # five guesses and one more
@@ -224,7 +226,7 @@ def test_captions_that_are_alike_take_fewer_steps_than_tokens(city_paths: list[P
     captioner = captioner_of("packaged:tiny-llava", max_new_tokens=128)
     decoded = [decode_image(path, captioner.framing, 50).pixels for path in city_paths]
     pixels = [each for each in decoded if each is not None] * 3
-    captioner._step_choice.ways = [Way(1, 5)]
+    captioner._step_choice._kinds = [(1, 5)]
     steps: list[int] = []
     hook = captioner._model.model.language_model.register_forward_pre_hook(
         lambda _, __, kwargs: steps.append(kwargs["inputs_embeds"].shape[1]), with_kwargs=True
@@ -305,6 +307,30 @@ def test_images_in_work_when_memory_runs_out_are_captioned_in_smaller_batches(
     assert batch is not None
     with pytest.raises(OutOfMemory):
         batch.advance(["a", "b", "c"], noise(captioner)[:3], [], never)
+
+
+def test_memory_is_free_again_once_a_batch_that_did_not_fit_is_lost(
+    uneven: Callable[..., TransformersCaptioner],
+) -> None:
+    captioner = uneven()
+    batch, pixels = captioner.running(4), noise(captioner)
+    assert batch is not None
+
+    def refuse(_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    batch.advance(["a"], pixels[:1], [], never)
+    captioner._inputs = refuse  # type: ignore[method-assign]
+    held = [weakref.ref(batch), weakref.ref(batch._slots)]
+    gc.disable()
+    try:
+        with contextlib.suppress(OutOfMemory):
+            batch.advance(["b", "c"], pixels[1:3], [], never)
+            pytest.fail("it must not fit")
+        del batch
+        assert [each() for each in held] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_an_image_that_the_model_fails_on_gets_the_blame_and_the_others_captions(

@@ -6,6 +6,7 @@ takes half the threads, or all if nobody writes; on a GPU it works in a stream o
 pinned memory, and only waits for itself.
 """
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from vprcap.errors import Interrupted
+
+_SECONDS_BETWEEN_QUESTIONS = 0.1
 Entries = Float[torch.Tensor, "rows heads length size"]
 
 
@@ -38,7 +42,10 @@ class Beside:
     """Runs prefill beside everything else; lives as long as a loaded model."""
 
     def __init__(self, device: str) -> None:
-        self._stream = torch.cuda.Stream() if device == "cuda" else None
+        self._stream: torch.cuda.Stream | None = None
+        if device == "cuda":
+            self._stream = torch.cuda.Stream()
+            self._stream.wait_stream(torch.cuda.current_stream())  # the weights are there
         self._most = torch.get_num_threads()
         self._thread = ThreadPoolExecutor(1, "prefill")
 
@@ -79,6 +86,7 @@ class WaitingRoom:
         """
         self._prefill, self._beside, self._together = prefill, beside, together
         self._groups: deque[tuple[list[Any], Future[Prefilled]]] = deque()
+        weakref.finalize(self, _give_up, self._groups)  # nothing is read for nobody
 
     def __len__(self) -> int:
         """How many are waiting."""
@@ -90,38 +98,58 @@ class WaitingRoom:
         Args:
             names: given back with what was made of their pictures.
             pixels: of the pictures.
-            alone: nobody writes meanwhile.
+            alone: nobody writes until the first of them are there.
         """
         for start in range(0, len(names), self._together):
             own, pictures = names[start:][: self._together], pixels[start:][: self._together]
-            future = self._beside.begin(partial(self._prefill, pictures), alone=alone)
+            first = alone and not self._groups
+            future = self._beside.begin(partial(self._prefill, pictures), alone=first)
             self._groups.append((list(own), future))
 
-    def let_out(self, num_free: int, *, wait: bool) -> Iterator[tuple[list[Any], Prefilled]]:
-        """Yield the first groups that fit into free rows and are ready.
+    def wait(self, should_stop: Callable[[], bool]) -> None:
+        """Wait until the first group is ready.
 
-        Args:
-            num_free: rows.
-            wait: for the first group, where it is not ready.
+        Raises:
+            Interrupted: `should_stop` became true.
+        """
+        while self._groups and not self._groups[0][1].done():
+            if should_stop():
+                raise Interrupted("stopped while pictures were being read")
+            wait_for([self._groups[0][1]], _SECONDS_BETWEEN_QUESTIONS)
+
+    def let_out(self, num_free: int) -> Iterator[tuple[list[Any], Prefilled]]:
+        """Yield the first groups that fit into free rows and are ready.
 
         Raises:
             Exception: what `prefill` raised.
         """
         while self._groups and len(self._groups[0][0]) <= num_free:
             names, future = self._groups[0]
-            if not (wait or future.done()):
+            if not future.done():
                 return
+            try:
+                prefilled = _here(future.result())
+            finally:  # an error holds this frame, and the future the error: it would be a circle
+                del future
             self._groups.popleft()
-            num_free, wait = num_free - len(names), False
-            yield names, _here(future.result())
+            num_free -= len(names)
+            yield names, prefilled
 
-    def close(self) -> None:
-        """Give up everybody; what is being prefilled is waited for, so that its memory is free."""
+    def close(self, *, wait: bool) -> None:
+        """Give up everybody.
+
+        Args:
+            wait: until what is being prefilled is there, so that its memory is free.
+        """
         futures = [future for _, future in self._groups]
-        self._groups.clear()
-        for future in futures:
-            future.cancel()
-        wait_for(futures)
+        _give_up(self._groups)
+        if wait:
+            wait_for(futures)
+
+
+def _give_up(groups: deque[tuple[list[Any], Future[Prefilled]]]) -> None:
+    while groups:
+        groups.pop()[1].cancel()
 
 
 def _here(prefilled: Prefilled) -> Prefilled:

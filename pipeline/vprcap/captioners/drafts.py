@@ -2,7 +2,7 @@
 
 Captions of one set share their phrases: after "the image shows a" mostly comes what came there the
 last time. A guess costs nothing, and the model checks several in one step: see
-`vprcap.captioners.running`. A wrong guess changes no text; it only wins nothing.
+`vprcap.captioners.running`. A wrong guess changes no text in float32; it only wins nothing.
 """
 
 from collections.abc import Sequence

@@ -17,14 +17,12 @@ from transformers import (
 )
 
 from vprcap.captioners import MAX_NEW_TOKENS
+from vprcap.captioners.running import SHARE_AHEAD
 
 _BYTES_QUANTIZED = {"nf4": 1 / 2 + 1 / 64 + 4 / (64 * 256), "int8": 1.0}
 """Of a weight. NF4 keeps a byte for every 64 weights, and four for 256 of those (double quant)."""
 _PICTURE_TOKENS, _PROMPT_TOKENS = 576, 128
 """Of a picture, where a model's configuration does not say, and of a prompt with its template."""
-
-_SHARE_WAITING = 4
-"""One over the share of a batch that is prefilled ahead of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Footprint:
     image: int
 
     def total(self, batch_size: int) -> int:
-        """Return the bytes of a whole batch in work."""
+        """Return the bytes of a whole batch in work, and of the images that it holds ahead."""
         return self.weights + _held(batch_size) * self.image
 
     def batch_size(self, num_bytes: int) -> int:
@@ -46,7 +44,7 @@ class Footprint:
 
 def _held(batch_size: int) -> int:
     """Return how many images a running batch holds: `vprcap.captioners.running`."""
-    return batch_size + max(1, batch_size // _SHARE_WAITING)
+    return batch_size + max(1, batch_size // SHARE_AHEAD)
 
 
 def footprint(

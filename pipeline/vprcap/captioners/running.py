@@ -27,7 +27,7 @@ from vprcap.captioners.slot_cache import SlotCache
 from vprcap.captioners.step_choice import DRAFTS, StepChoice
 from vprcap.errors import Interrupted
 
-_SHARE_REFILLED = 4
+SHARE_AHEAD = 4
 """One over the share of the slots that is prefilled together, and before there are rows for it."""
 _LANGUAGE_MODELS = ("llama", "mistral", "qwen2")
 """Whose attention takes a mask and positions of our own."""
@@ -73,7 +73,7 @@ class RunningBatch:
 
     def __init__(self, writer: Writer, num_slots: int) -> None:
         self._writer, self._model, self._num_slots = writer, writer.model, num_slots
-        self._refill = max(1, num_slots // _SHARE_REFILLED)
+        self._refill = max(1, num_slots // SHARE_AHEAD)
         self._waiting = WaitingRoom(writer.prefill, writer.beside, self._refill)
         self._rows: list[_Row] = []
         self._slots = SlotCache(num_slots, writer.max_new_tokens + max(DRAFTS), self._model.device)
@@ -110,22 +110,24 @@ class RunningBatch:
         rows = [_Row(name, seed) for name, seed in zip(names, own, strict=True)]
         self._waiting.let_in(rows, pixels, alone=not self._rows)
         try:
+            if not self._rows:
+                self._waiting.wait(should_stop)
             in_memory(self._enter)
             while not (left := self._leave()) and self._rows:
                 if should_stop():
                     raise Interrupted("stopped while captions were being written")
                 self._step()
                 in_memory(self._enter)
-        except BaseException:
-            self._waiting.close()
+        except Exception as problem:
+            self._waiting.close(wait=not isinstance(problem, Interrupted))
             raise
         return [(row.name, self._writer.read(row.tokens, row.num_prompt)) for row in left]
 
     @torch.inference_mode()
     def _enter(self) -> None:
-        """Give free rows to pictures that are ready, or wait for some if there are no others."""
+        """Give free rows to pictures that are ready."""
         num_free = self._num_slots - len(self._rows)
-        for rows, prefilled in self._waiting.let_out(num_free, wait=not self._rows):
+        for rows, prefilled in self._waiting.let_out(num_free):
             self._slots.enter(prefilled.entries)
             chosen = self._choose(rows, prefilled.logits.float())
             for row, tokens in zip(rows, chosen, strict=True):
@@ -135,7 +137,7 @@ class RunningBatch:
     def _step(self) -> None:
         """Write one token of each row, and those after it that were guessed right."""
         choice = self._writer.step_choice
-        way, begun = choice.choose(), time.perf_counter()
+        way, begun = choice.choose(len(self._rows)), time.perf_counter()
         drafts = [self._writer.drafts.after(row.tokens, way.drafts) for row in self._rows]
         with choice.threads(way):
             chosen = in_memory(lambda: self._check(drafts))

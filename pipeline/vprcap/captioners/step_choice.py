@@ -8,7 +8,7 @@ Drafts: to check guessed tokens of each row (`vprcap.captioners.drafts`) costs m
 one token, and wins as many as were guessed right, which depends on how alike captions are.
 
 So every way is timed, in turns, again and again, and most steps go the way that has given most
-tokens a second of late. No way changes what is written.
+tokens a second of late. In float32 no way changes what is written.
 """
 
 import itertools
@@ -58,16 +58,28 @@ class StepChoice:
         self._most = torch.get_num_threads()
         half = max(1, self._most // 2)
         threads = sorted({1, half, self._most}) if device == "cpu" else [None]
-        self.ways = [Way(*each) for each in itertools.product(threads, DRAFTS)]
-        self._num_chosen = 0
+        self._kinds = list(itertools.product(threads, DRAFTS))
+        self._ways: dict[int, list[Way]] = {}
 
-    def choose(self) -> Way:
-        """Choose the way of the next step; note there how it did."""
-        self._num_chosen += 1
-        least = min(self.ways, key=lambda way: way.num_timed)
-        if least.num_timed < _SAMPLES or self._num_chosen % _EVERY == 0:
+    def choose(self, num_rows: int) -> Way:
+        """Choose the way of the next step; note there how it did.
+
+        Args:
+            num_rows: that write: steps of few rows say nothing about those of many.
+        """
+        ways = self.ways(num_rows)
+        least = min(ways, key=lambda way: way.num_timed)
+        num_taken = 1 + sum(way.num_timed for way in ways)
+        if least.num_timed < _SAMPLES or num_taken % _EVERY == 0:
             return least
-        return max(self.ways, key=lambda way: way.rate)
+        return max(ways, key=lambda way: way.rate)
+
+    def ways(self, num_rows: int) -> list[Way]:
+        """Return the ways for about as many rows: up to twice as many as the fewest."""
+        size = num_rows.bit_length()
+        if size not in self._ways:
+            self._ways[size] = [Way(*kind) for kind in self._kinds]
+        return self._ways[size]
 
     @contextmanager
     def threads(self, way: Way) -> Iterator[None]:
