@@ -37,6 +37,10 @@ class StandIn:
                 os.killpg(step, number)
             time.sleep(0.2)
 
+    def end_commands(self, times: int) -> None:
+        """Let a signal end `scontrol` so many times, as one to all processes of a step does."""
+        (self.folder / "to-end").write_text("x" * times)
+
     def set_state(self, task: int, *states: str) -> None:
         """Set what Slurm thinks of a task."""
         (self.folder / f"state-{task}").write_text(json.dumps(states))
@@ -123,6 +127,10 @@ def _srun(folder: Path, *arguments: str) -> None:
 
 
 def _scontrol(folder: Path, *arguments: str) -> None:
+    to_end = folder / "to-end"
+    if to_end.exists() and (left := to_end.read_text()):
+        to_end.write_text(left[1:])
+        os.kill(os.getpid(), signal.SIGTERM)
     if arguments[0] == "requeue":
         (folder / f"requeued-{arguments[1]}").touch()
         return

@@ -70,6 +70,7 @@ def test_signals_to_every_process_of_a_task_cost_no_row_and_queue_it_again(
     started = submit(job, WORK, ON_CPUS)
     assert (started.job_id, started.num_tasks) == ("7", 2)
     wait_until(lambda: len(workers(job)) == 2 and has_rows(job))
+    slurm.end_commands(3)
     slurm.send(0, signal.SIGTERM, times=4)
     wait_until(lambda: len(slurm.ended()) == 2)
     assert slurm.ended() == {0: 0, 1: 0}
