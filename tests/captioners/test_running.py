@@ -191,8 +191,7 @@ def test_right_and_wrong_guesses_change_the_number_of_steps_and_no_caption(
     captioner = uneven(temperature=temperature)
     pixels = noise(captioner)
     seeds = list(range(100, 100 + NUM_IMAGES)) if temperature else []
-    expected = alone(captioner, pixels, seeds)
-    captions = tokens_of(captioner, pixels, seeds)
+    expected, captions = alone_with_tokens(captioner, pixels, seeds)
     prophet = captioner._drafts = Prophet(captions, wrong)
     captioner._step_choice._kinds = [(1, 5)]
     assert run(captioner, pixels, 4, list(range(NUM_IMAGES)), seeds) == expected
@@ -206,10 +205,10 @@ def test_right_and_wrong_guesses_change_the_number_of_steps_and_no_caption(
         assert 1.2 * six_a_step < prophet.num_asked < one_a_step
 
 
-def tokens_of(
+def alone_with_tokens(
     captioner: TransformersCaptioner, pixels: list[np.ndarray], seeds: list[int]
-) -> list[list[int]]:
-    """Return the tokens of each caption, as the running batch reads them at the end."""
+) -> tuple[list[Generated], list[list[int]]]:
+    """Caption one image at a time; return the tokens of each caption too."""
     read, seen = captioner._read, []
 
     def note(tokens: list[int], num_prompt: int) -> Generated:
@@ -217,9 +216,9 @@ def tokens_of(
         return read(tokens, num_prompt)
 
     captioner._read = note  # type: ignore[method-assign, assignment]
-    alone(captioner, pixels, seeds)
+    written = alone(captioner, pixels, seeds)
     captioner._read = read  # type: ignore[method-assign]
-    return seen
+    return written, seen
 
 
 def test_captions_that_are_alike_take_fewer_steps_than_tokens(city_paths: list[Path]) -> None:
