@@ -18,7 +18,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from vprcap.caption_job import JobOptions, WorkOptions, open_job
 from vprcap.engines.holders import wait_for_holders
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from submitit import JobEnvironment
     from submitit.core.utils import DelayedSubmission
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 _TRIES, _SECONDS_BETWEEN_TRIES = 10, 0.5
 """A signal to a step reaches all its processes, `scontrol` too, and schedulers repeat signals."""
-_ASKED: dict[str, Any] = {"capture_output": True, "timeout": 60, "check": True}
 WARNING_SECONDS = 90
 """Between the signal and the end of the time: what a batch, a journal and a requeue need."""
 
@@ -101,7 +101,7 @@ def _requeue(interrupted: Interrupted) -> None:
         raise SystemExit(interrupted.exit_code)
     requeue = getattr(signal, f"SIG{environment.USR_SIG}")
     try:
-        _past_signals(lambda: signal.raise_signal(requeue))
+        _past_signals(partial(signal.raise_signal, requeue))
     except (OSError, subprocess.SubprocessError) as problem:
         _say(f"Slurm does not take the task back ({problem}); submit again to go on")
         raise SystemExit(interrupted.exit_code) from None
@@ -113,14 +113,14 @@ def _states(environment: "JobEnvironment") -> set[str]:
         return set()
     command = ["scontrol", "--json", "show", "job", environment.raw_job_id]
     try:
-        said = _past_signals(lambda: subprocess.run(command, **_ASKED).stdout)
-        states = json.loads(said)["jobs"][0]["job_state"]
+        ask = partial(subprocess.run, command, capture_output=True, timeout=60, check=True)
+        states = json.loads(_past_signals(ask).stdout)["jobs"][0]["job_state"]
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
         return set()
     return set(states) if isinstance(states, list) else {str(states)}
 
 
-def _past_signals(call: Callable[[], T]) -> T:
+def _past_signals(call: Callable[[], Result]) -> Result:
     """Call what runs a command; again where a signal that was meant for us ended it."""
     for _ in range(_TRIES - 1):
         try:
