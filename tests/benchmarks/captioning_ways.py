@@ -165,29 +165,27 @@ def _peak_bytes() -> int:
 
 @contextmanager
 def _waiting() -> Iterator[tuple[list[float], list[float]]]:
-    """Note the seconds of each wait for images: for decoded ones, and for prefilled ones."""
+    """Note the seconds of each wait: for decoded images, and for the first prefilled row."""
     for_images: list[float] = []
     for_rows: list[float] = []
-    show, let_out = DecodePool.show, WaitingRoom.let_out
+    show, wait = DecodePool.show, WaitingRoom.wait
 
     def timed_show(*args: Any, **options: Any) -> Iterator[Any]:
-        yield from _timing(show(*args, **options), for_images)
+        images = show(*args, **options)
+        while True:
+            begun = time.perf_counter()
+            image = next(images, None)
+            for_images.append(time.perf_counter() - begun)
+            if image is None:
+                return
+            yield image
 
-    def timed_let_out(*args: Any, **options: Any) -> Iterator[Any]:
-        yield from _timing(let_out(*args, **options), for_rows)
+    def timed_wait(*args: Any) -> None:
+        begun = time.perf_counter()
+        wait(*args)
+        for_rows.append(time.perf_counter() - begun)
 
     with ExitStack() as patches:
         patches.enter_context(patch.object(DecodePool, "show", timed_show))
-        patches.enter_context(patch.object(WaitingRoom, "let_out", timed_let_out))
+        patches.enter_context(patch.object(WaitingRoom, "wait", timed_wait))
         yield for_images, for_rows
-
-
-def _timing(items: Iterator[Any], seconds: list[float]) -> Iterator[Any]:
-    """Yield the items and note how long each took to come."""
-    while True:
-        begun = time.perf_counter()
-        item = next(items, None)
-        seconds.append(time.perf_counter() - begun)
-        if item is None:
-            return
-        yield item
